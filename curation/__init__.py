@@ -1,0 +1,1 @@
+"""From judgements to consensus, routes, noise scores, dataset versions and reward models."""

@@ -1,0 +1,1 @@
+"""Users, projects with their members and roles, API tokens."""

@@ -1,0 +1,1 @@
+"""DRF glue that every app shares: problem+json, authentication, pagination, idempotency."""

@@ -1,0 +1,1 @@
+"""The kernel: errors, state transitions, audit events, egress, text hygiene. Imports nothing of ours."""

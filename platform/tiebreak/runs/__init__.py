@@ -1,0 +1,1 @@
+"""The ledger of background work: runs and the artifacts they leave."""

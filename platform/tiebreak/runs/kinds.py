@@ -1,0 +1,47 @@
+"""Every kind of background work: a literal table, its handlers imported by the worker that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from .ledger import Execution
+
+Handler = Callable[["Execution"], Mapping[str, Any]]
+
+
+class Kind(NamedTuple):
+    label: str
+    queue: str
+    handler: str  # dotted path of a function that takes an Execution and returns the run's result
+    lease_seconds: int = 60
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "import": Kind("Import comparisons", "default", "annotate.services.importing.run"),
+    "judge": Kind("Judge comparisons", "judge", "curation.handlers.judging.run"),
+    "rubrics": Kind("Generate rubrics", "judge", "curation.handlers.rubrics.run"),
+    "aggregate": Kind("Aggregate judgements", "default", "curation.services.aggregating.run"),
+    "route": Kind("Route comparisons", "default", "curation.services.routing.run"),
+    "noise": Kind("Score noise", "default", "curation.services.noise.run"),
+    "build": Kind("Build a dataset version", "default", "curation.services.building.run"),
+    "train": Kind("Train a reward model", "gpu", "curation.handlers.rewards.train"),
+    "evaluate": Kind("Evaluate a reward model", "gpu", "curation.handlers.rewards.evaluate"),
+    "return": Kind("Send a reward model's errors to people", "gpu", "curation.handlers.rewards.send_back"),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """Raises ValueError with the known names."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise ValueError(f"kind: expected one of {', '.join(sorted(KINDS))}, got {name!r}") from None
+
+
+def handler_of(name: str) -> Handler:
+    module, _, function = kind_of(name).handler.rpartition(".")
+    handler: Handler = getattr(import_module(module), function)
+    return handler

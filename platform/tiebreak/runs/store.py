@@ -1,0 +1,121 @@
+"""The content-addressed file store: a file is named by the SHA-256 of its bytes and never changes.
+
+A file is written beside its place, flushed to disk and renamed into it: a full disk or a kill leaves nothing half-written
+under a final name. The row is made last, so a row always has its file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from django.conf import settings
+
+from tiebreak.core.errors import NotFound, Unavailable
+
+from .models import Artifact
+
+
+def root() -> Path:
+    return Path(settings.STORAGES["default"]["OPTIONS"]["location"])
+
+
+def path_of(sha256: str) -> Path:
+    return root() / sha256[:2] / sha256[2:4] / sha256
+
+
+class _Hashing:
+    """A write-only file that hashes what goes through it; enough of a file for pyarrow."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        self.size += len(memoryview(data).cast("B"))
+        self.file.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def tell(self) -> int:
+        return self.size
+
+    def close(self) -> None:
+        """The store closes the real file."""
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Incoming:
+    """What `writing` yields: write to `file`; `artifact` is there after the block."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.artifact: Artifact
+
+
+@contextmanager
+def writing(media_type: str) -> Iterator[Incoming]:
+    """Write one file into the store. Raises Unavailable where the disk is full; nothing is left behind then."""
+    base = root()
+    temporary = ""
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=base, prefix=".incoming-")
+        with os.fdopen(handle, "wb") as raw:
+            hashing = _Hashing(raw)
+            incoming = Incoming(cast(IO[bytes], hashing))
+            yield incoming
+            raw.flush()
+            os.fsync(raw.fileno())
+        digest = hashing.digest.hexdigest()
+        final = path_of(digest)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, final)
+        temporary = ""
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unavailable(
+                f"The disk that holds {base} is full; nothing was written. Free some space and start it again.",
+                code="disk_full",
+                path=str(base),
+            ) from error
+        raise
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+    incoming.artifact, _ = Artifact.objects.get_or_create(
+        sha256=digest, defaults={"size": hashing.size, "media_type": media_type}
+    )
+
+
+def put(data: bytes, media_type: str) -> Artifact:
+    with writing(media_type) as incoming:
+        incoming.file.write(data)
+    return incoming.artifact
+
+
+def open_artifact(artifact: Artifact) -> IO[bytes]:
+    """Raises NotFound with the path where the file has gone (a lost disk, say)."""
+    path = path_of(artifact.sha256)
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise NotFound(f"The file {artifact.sha256} is not in the store at {root()}.", code="file_lost") from None

@@ -1,0 +1,8 @@
+"""WSGI: `gunicorn tiebreak.wsgi`."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tiebreak.settings")
+application = get_wsgi_application()
