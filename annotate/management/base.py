@@ -1,0 +1,67 @@
+"""The base of our commands: each is a verb that calls one service, and the same verb exists over REST."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import BackendError, DomainError
+
+
+class VerbCommand(BaseCommand):
+    """`perform` returns a mapping; `--json` prints it as one object, last; otherwise `tell` makes one line of it.
+
+    Exit status: 0 done, 1 failed with a reason on stderr (and in the JSON), 2 misuse (argparse's own).
+    """
+
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one machine-readable object last")
+
+    def perform(self, **options: Any) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    def tell(self, result: Mapping[str, Any]) -> str:
+        return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in result.items())
+
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        self.verbosity = options["verbosity"]
+        as_json = options.pop("json")
+        self.progress_to = None if as_json or not sys.stderr.isatty() else sys.stderr
+        try:
+            result = self.perform(**options)
+        except (DomainError, BackendError) as error:
+            if as_json:
+                code = error.code if isinstance(error, DomainError) else "backend"
+                params = error.params if isinstance(error, DomainError) else {}
+                self.stdout.write(json.dumps({"error": {"code": code, "message": str(error), **params}}, default=str))
+            raise CommandError(str(error), returncode=1) from None
+        if as_json:
+            self.stdout.write(json.dumps(result, default=str))
+        else:
+            self.stdout.write(self.tell(result))
+        return None
+
+    def say(self, text: str) -> None:
+        """Progress on a terminal, on one line that is written again, at most ten times a second."""
+        now = time.monotonic()
+        if self.progress_to and now - getattr(self, "_said", 0.0) > 0.1:
+            self._said = now
+            self.progress_to.write(f"\r\x1b[K{text}")
+            self.progress_to.flush()
+
+
+def project_named(slug: str) -> Project:
+    """The project of a command's argument. Commands act as the machine's operator: no membership is asked."""
+    project = Project.objects.filter(slug=slug).first()
+    if project is None:
+        known = ", ".join(Project.objects.values_list("slug", flat=True)[:20]) or "none yet"
+        raise CommandError(f"There is no project {slug!r} (there are: {known}).", returncode=1)
+    return project
