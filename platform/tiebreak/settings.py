@@ -170,6 +170,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["tiebreak.api.throttles.PerToken"],
     "DEFAULT_THROTTLE_RATES": {"token": "1200/min"},
     "EXCEPTION_HANDLER": "tiebreak.api.problems.handler",
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` names an export format here
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {

@@ -1,0 +1,217 @@
+"""REST for training jobs and curators: datasets, their versions, rows and files, reward models, and the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from django.db.models import Prefetch
+from django.http import HttpResponseBase, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from tiebreak.accounts.models import ApiToken, Scope
+from tiebreak.accounts.roles import Can
+from tiebreak.api.idempotency import idempotent
+from tiebreak.api.negotiation import TakeIt
+from tiebreak.api.permissions import Scoped, project_for, visible_projects
+from tiebreak.api.ranges import serve
+from tiebreak.core.errors import Invalid, NotAllowed, NotFound
+from tiebreak.core.models import record
+from tiebreak.runs import store
+
+from . import serializers as shapes
+from .models import Dataset, DatasetVersion, RewardModel
+from .services import building, exporting, rewards, verbs
+
+READERS = (Scope.EXPORT, Scope.TRAIN, Scope.CURATE)
+
+
+def readable_projects(request: Request) -> Any:
+    """Projects whose data this caller may read: by role, and by the token's own project."""
+    from tiebreak.accounts.models import Project
+
+    return Project.objects.where(request.user, Can.READ) & visible_projects(request)
+
+
+def refuse_test_split(request: Request, split: str | None) -> None:
+    """A training token never reads the protected test split."""
+    token = request.auth
+    trains = isinstance(token, ApiToken) and not {Scope.EXPORT, Scope.CURATE} & set(token.scopes)
+    if trains and split in (None, "test"):
+        raise NotAllowed(
+            "This token is for training: ask for one split, and not for the protected test split.",
+            code="protected_split",
+            split=split,
+        )
+
+
+class DatasetViewSet(Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Dataset]):
+    scopes: ClassVar[tuple[str, ...]] = READERS
+    serializer_class = shapes.DatasetOut
+    lookup_field = "name"
+    lookup_value_regex = "[a-z0-9-]+"
+    queryset = Dataset.objects.none()
+
+    def get_queryset(self) -> Any:
+        found = Dataset.objects.filter(project__in=readable_projects(self.request))
+        return found.select_related("project").prefetch_related("versions")
+
+
+class VersionView(Scoped, APIView):
+    """What every view of one version shares: finding it among what the caller may read."""
+
+    scopes: ClassVar[tuple[str, ...]] = READERS
+    content_negotiation_class = TakeIt
+
+    def version(self, request: Request, name: str, number: str, *, must_be_ready: bool = True) -> DatasetVersion:
+        versions = DatasetVersion.objects.filter(
+            dataset__name=name, dataset__project__in=readable_projects(request)
+        ).select_related("dataset__project")
+        if number != "latest":
+            found = versions.filter(number=int(number)).first()
+        else:
+            found = versions.filter(status=DatasetVersion.Status.READY).order_by("-number").first()
+        if found is None:
+            raise NotFound(f"There is no version {number} of a dataset {name!r} that you may read.", code="no_version")
+        return verbs.ready(found) if must_be_ready else found
+
+
+class ManifestView(VersionView):
+    @extend_schema(operation_id="version_manifest", responses=shapes.ManifestOut)
+    def get(self, request: Request, name: str, number: str) -> Response:
+        version = self.version(request, name, number, must_be_ready=False)
+        response = Response(shapes.ManifestOut(version, context={"request": request}).data)
+        if version.rows_sha256:
+            response.headers["ETag"] = f'"{version.rows_sha256}"'
+        return response
+
+
+class BuildView(Scoped, APIView):
+    scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE,)
+
+    @extend_schema(operation_id="version_build", request=shapes.BuildIn, responses={202: OpenApiTypes.OBJECT})
+    @idempotent
+    def post(self, request: Request, name: str) -> Response:
+        given = shapes.BuildIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        project = project_for(request, given.validated_data["project"], Can.CURATE)
+        version = building.start(name, project, given.validated_data.get("recipe") or {}, by=request.user)
+        return Response(
+            {"version": str(version), "number": version.number, "run": version.run_id},
+            status=202,
+            headers={"Location": f"/api/v1/runs/{version.run_id}/"},
+        )
+
+
+class RowsView(VersionView):
+    @extend_schema(
+        operation_id="version_rows",
+        parameters=[
+            OpenApiParameter("format", str, description="native, trl or trl-text; default native"),
+            OpenApiParameter("split", str, description="train, validation or test; empty: all"),
+            OpenApiParameter("cursor", int, description="lines that you have already: the stream goes on after them"),
+        ],
+        responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, name: str, number: str) -> HttpResponseBase:
+        version = self.version(request, name, number)
+        split = request.query_params.get("split") or None
+        refuse_test_split(request, split)
+        cursor = request.query_params.get("cursor", "0")
+        if not cursor.isdecimal():
+            raise Invalid(f"cursor: expected a number of lines, got {cursor!r}.", field="cursor")
+        name = request.query_params.get("format", "native")
+        lines = exporting.lines(version, format=name, split=split, skip=int(cursor))
+        record("dataset.read", version, by=request.user, project=version.dataset.project_id, split=split, format=name)
+        response = StreamingHttpResponse(_chunks(lines), content_type="application/x-ndjson")
+        response.headers["ETag"] = f'"{version.rows_sha256}-{name}-{split or "all"}"'
+        response.headers["X-Tiebreak-Rows"] = str(exporting.count(version, split))
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+
+def _chunks(lines: Iterator[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
+    """Join lines so that a million rows are not a million packets."""
+    held: list[bytes] = []
+    length = 0
+    for line in lines:
+        held.append(line)
+        length += len(line)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    yield b"".join(held)
+
+
+class FileView(VersionView):
+    @extend_schema(operation_id="version_file", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    def get(self, request: Request, name: str, number: str, filename: str) -> HttpResponseBase:
+        version = self.version(request, name, number)
+        file = version.files.select_related("artifact").filter(name=filename).first()
+        if file is None:
+            known = ", ".join(version.files.values_list("name", flat=True))
+            raise NotFound(f"{version} has no file {filename!r} (it has: {known}).", code="no_file")
+        refuse_test_split(request, file.split)
+        # A reader that seeks asks many times: the first bytes of a file are the download that is audited.
+        if request.method == "GET" and request.headers.get("Range", "bytes=0-").startswith("bytes=0-"):
+            record("dataset.download", version, by=request.user, project=version.dataset.project_id, file=filename)
+        return serve(
+            request._request,
+            store.open_artifact(file.artifact),
+            size=file.artifact.size,
+            sha256=file.artifact_id,
+            name=f"{version.dataset.name}-{version.number}-{filename}",
+            media_type=file.artifact.media_type,
+        )
+
+    @extend_schema(exclude=True)
+    def head(self, request: Request, name: str, number: str, filename: str) -> HttpResponseBase:
+        return self.get(request, name, number, filename)
+
+
+class RewardModelViewSet(
+    Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RewardModel]
+):
+    scopes: ClassVar[tuple[str, ...]] = (Scope.TRAIN, Scope.CURATE, Scope.EXPORT)
+    serializer_class = shapes.RewardModelOut
+    lookup_field = "name"
+    lookup_value_regex = "[^/]+"
+    queryset = RewardModel.objects.none()
+
+    def get_queryset(self) -> Any:
+        found = RewardModel.objects.filter(project__in=readable_projects(self.request))
+        return found.select_related("project", "version__dataset").prefetch_related(Prefetch("evaluations"))
+
+    @extend_schema(request=shapes.ScoreIn, responses={202: OpenApiTypes.OBJECT})
+    @action(detail=True, methods=["post"])
+    def score(self, request: Request, name: str) -> Response:
+        """Rewards of completions. A worker computes them: the answer is a run, whose result holds `rewards`."""
+        given = shapes.ScoreIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        run = rewards.start_scoring(self.get_object(), given.validated_data["rows"], by=request.user)
+        return Response({"run": run.pk}, status=202, headers={"Location": f"/api/v1/runs/{run.pk}/"})
+
+
+class VerbView(Scoped, APIView):
+    """Start any of the curator's verbs in a project."""
+
+    scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE, Scope.JUDGE, Scope.TRAIN)
+    NEEDS: ClassVar[dict[str, str]] = {"judge": Scope.JUDGE, "train": Scope.TRAIN, "evaluate": Scope.TRAIN}
+
+    @extend_schema(operation_id="run_start", request=shapes.RunIn, responses={202: OpenApiTypes.OBJECT})
+    @idempotent
+    def post(self, request: Request, slug: str) -> Response:
+        given = shapes.RunIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        kind = given.validated_data["kind"]
+        project = project_for(request, slug, Can.CURATE)
+        token = request.auth
+        if isinstance(token, ApiToken) and not {Scope.CURATE, self.NEEDS.get(kind)} & set(token.scopes):
+            raise NotAllowed(f"This token's scopes do not allow {kind!r}.", code="scope_too_small")
+        run = verbs.start(kind, project, given.validated_data.get("params") or {}, by=request.user)
+        return Response({"run": run.pk}, status=202, headers={"Location": f"/api/v1/runs/{run.pk}/"})

@@ -1,0 +1,192 @@
+"""A judge run: asks a judge about what it has not judged, in both orders, and stores each verdict as it comes.
+
+Resumable and idempotent: what is stored is not asked again, and UNIQUE (judge, comparison, repeat) forbids a double even
+where two workers believed that they hold the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from annotate.models import Comparison, Criterion, Judge, JudgeCall, Judgement, Rater
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from models_rt import records
+from tiebreak.core.errors import BackendError, Invalid
+from tiebreak.runs.ledger import Execution
+
+from . import backends
+
+T = TypeVar("T")
+BATCH: Final = 200  # comparisons asked about at a time
+STORE_AT_ONCE: Final = 16  # verdicts a transaction: what a kill can cost in repeated calls
+ALL_FAILED: Final = 8  # so many calls without one answer: the endpoint is sick, the run waits
+READINGS: Final = ((0, "ab"), (1, "ba"))
+
+
+def readings_of(judge: Judge) -> tuple[tuple[int, str], ...]:
+    """The (repeat, order) that a judge is asked for: a scorer sees no order, the others are asked in both."""
+    return READINGS[:1] if judge.kind == "reward-model" else READINGS
+
+
+def unjudged(judge: Judge) -> QuerySet[Comparison]:
+    """Comparisons of which the judge lacks a reading. A failed call is no reading: it is asked again."""
+    answered = JudgeCall.objects.filter(judge=judge, comparison=OuterRef("pk")).exclude(status=JudgeCall.Status.FAILED)
+    missing = Q()
+    for repeat, _ in readings_of(judge):
+        missing |= ~Exists(answered.filter(repeat=repeat))
+    waiting = Comparison.objects.filter(missing, project=judge.project_id)
+    return waiting.exclude(status=Comparison.Status.WITHDRAWN).order_by("id")
+
+
+def pair_of(comparison: Comparison, criteria: Sequence[Criterion] = ()) -> records.Pair:
+    """The record of a comparison that a judge receives. Needs prompt and completions selected."""
+    return records.Pair(
+        id=str(comparison.pk),
+        prompt=tuple(comparison.prompt.messages),
+        a=comparison.completion_a.text,
+        b=comparison.completion_b.text,
+        reference=comparison.reference,
+        context=comparison.context,
+        criteria=tuple(records.Criterion(kind=c.kind, text=c.text) for c in criteria),
+    )
+
+
+def stepwise(stream: AsyncIterator[T]) -> Generator[T, None, None]:
+    """An async stream read from synchronous code: between two items the loop stands still and the database may be used."""
+    loop = asyncio.new_event_loop()
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(anext(stream))
+            except StopAsyncIteration:
+                return
+    finally:
+        if hasattr(stream, "aclose"):
+            loop.run_until_complete(stream.aclose())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def run(execution: Execution) -> Mapping[str, Any]:
+    """Params: judge (id), limit (comparisons, optional), budget (money, optional: stops when it is spent)."""
+    judge = Judge.objects.select_related("rater", "rubric").get(pk=execution.params["judge"])
+    if judge.retired_at:
+        raise Invalid(f"The judge {judge} is retired.", field="judge")
+    limit = execution.params.get("limit")
+    budget = Decimal(str(execution.params["budget"])) if execution.params.get("budget") is not None else None
+    mine = JudgeCall.objects.filter(run=execution.run)
+    done = mine.exclude(status=JudgeCall.Status.FAILED).values("comparison").distinct().count()
+    ids = list(unjudged(judge).values_list("pk", flat=True)[: max(0, limit - done) if limit is not None else None])
+    total = done + len(ids)
+    spent = mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0)
+    execution.progress(done, total, note=f"asking {judge}", cost=spent)
+    stopped = ""
+    with backends.opened(judge) as answering:
+        for start in range(0, len(ids), BATCH):
+            if budget is not None and spent >= budget:
+                stopped = "budget"
+                break
+            batch = ids[start : start + BATCH]
+            left = None if budget is None else budget - spent
+            with closing(stepwise(answering.judge(_asks(judge, batch)))) as verdicts:
+                spent += _store_all(execution, judge, verdicts, budget=left)
+            execution.progress(min(done + start + len(batch), total), total, cost=spent)
+    counts = {status: mine.filter(status=status).count() for status in JudgeCall.Status.values}
+    return {
+        "judge": str(judge),
+        "comparisons": mine.values("comparison").distinct().count(),
+        **counts,
+        "cost": str(spent),
+        "stopped_by": stopped or None,
+    }
+
+
+def _asks(judge: Judge, ids: Sequence[int]) -> list[records.Ask]:
+    have = set(
+        JudgeCall.objects.filter(judge=judge, comparison__in=ids)
+        .exclude(status=JudgeCall.Status.FAILED)
+        .values_list("comparison_id", "repeat")
+    )
+    criteria = list(judge.rubric.criteria.all()) if judge.rubric else []
+    comparisons = Comparison.objects.select_related("prompt", "completion_a", "completion_b").filter(pk__in=ids)
+    return [
+        records.Ask(pair=pair_of(comparison, criteria), order=order, repeat=repeat)  # type: ignore[arg-type]
+        for comparison in comparisons.order_by("id")
+        for repeat, order in readings_of(judge)
+        if (comparison.pk, repeat) not in have
+    ]
+
+
+def _store_all(
+    execution: Execution, judge: Judge, verdicts: Iterator[records.Verdict], *, budget: Decimal | None
+) -> Decimal:
+    """Store verdicts in small transactions as they come; returns what they cost. Stops asking once over budget."""
+    spent, failed_in_a_row = Decimal(0), 0
+    while chunk := list(islice(verdicts, STORE_AT_ONCE)):
+        store(execution, judge, chunk)
+        spent += sum((v.usage.price for v in chunk), Decimal(0))
+        failures = [v for v in chunk if v.status == "failed"]
+        failed_in_a_row = failed_in_a_row + len(failures) if len(failures) == len(chunk) else 0
+        if failed_in_a_row >= min(ALL_FAILED, STORE_AT_ONCE):
+            raise BackendError(
+                f"{judge} did not answer {failed_in_a_row} calls in a row: {failures[-1].reason}", permanent=False
+            )
+        if budget is not None and spent >= budget:
+            break
+    return spent
+
+
+def store(execution: Execution, judge: Judge, verdicts: Sequence[records.Verdict]) -> int:
+    """Write verdicts as judgements of the judge's rater, with their calls. Holds the run's row: no lease, no write.
+
+    A reading that is stored already is left as it is. Returns how many were new.
+    """
+    rater = Rater.objects.get(judge=judge)
+    new = 0
+    with transaction.atomic():
+        execution.fence()
+        Judge.objects.select_for_update().get(pk=judge.pk)  # two runs of one judge store one after the other
+        for verdict in verdicts:
+            call = JudgeCall.objects.filter(judge=judge, comparison=int(verdict.pair_id), repeat=verdict.repeat).first()
+            if call is not None and call.status != JudgeCall.Status.FAILED:
+                continue
+            call = call or JudgeCall(judge=judge, comparison_id=int(verdict.pair_id), repeat=verdict.repeat)
+            call.judgement = _judgement(judge, rater, verdict) if verdict.status != "failed" else None
+            call.run = execution.run
+            call.order, call.status, call.model = verdict.order, verdict.status, verdict.model
+            call.prompt_sha256, call.reason = verdict.prompt_sha256, storable(verdict.reason)[:500]
+            call.raw = storable(verdict.raw)
+            call.prompt_tokens = verdict.usage.prompt_tokens
+            call.completion_tokens = verdict.usage.completion_tokens
+            call.price, call.latency_ms = call.price + verdict.usage.price, verdict.usage.latency_ms
+            call.save()
+            new += 1
+    return new
+
+
+def storable(text: str) -> str:
+    """A model's output as PostgreSQL can hold it: NUL and lone surrogates become U+FFFD. Evidence, never training text."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _judgement(judge: Judge, rater: Rater, verdict: records.Verdict) -> Judgement:
+    unparsed = "" if verdict.status == "parsed" else storable(verdict.reason or "unparsed")[:300]
+    return Judgement.objects.create(
+        comparison_id=int(verdict.pair_id),
+        rater=rater,
+        repeat=verdict.repeat,
+        order=verdict.order,
+        preference=verdict.preference,
+        both_bad=verdict.both_bad,
+        unparsed_because=unparsed,
+        probability_b=verdict.probability_b,
+        justification=storable(verdict.critique),
+        rubric=judge.rubric,
+        seconds=verdict.usage.latency_ms / 1000,
+    )

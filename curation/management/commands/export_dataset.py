@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from annotate.management.base import VerbCommand
+from curation.services import exporting, verbs
+
+
+class Command(VerbCommand):
+    help = "Writes a version's files, card and manifest with hashes into a folder."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("version", help="NAME@VERSION")
+        parser.add_argument("--format", default="trl", help="trl (conversational), trl-text, native or parquet")
+        parser.add_argument("--to", type=Path, required=True, help="a folder; made where it is missing")
+
+    def perform(self, *, version: str, format: str, to: Path, **options: Any) -> Mapping[str, Any]:
+        return exporting.export_to(verbs.ready(verbs.version_named(version)), format=format, folder=to)
+
+    def tell(self, result: Mapping[str, Any]) -> str:
+        return "\n".join(f"{f['rows']:>8} rows  {f['sha256'][:16]}…  {f['path']}" for f in result["files"])

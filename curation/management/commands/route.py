@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from curation.management.base import RunCommand
+
+
+class Command(RunCommand):
+    help = "Decides for each open comparison whether people or a judge answer it."
+    verb = "route"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--policy")
+        parser.add_argument("--budget", type=int, help="people's judgements that may be asked for")
+        parser.add_argument("--exploration", type=float)
+        parser.add_argument("--audit", type=float)
+        parser.add_argument("--seed", type=int)
+        parser.add_argument("--simulate", action="store_true", help="show what it would do on what is collected")

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from curation.management.base import RunCommand
+
+
+class Command(RunCommand):
+    help = "Scores how probable it is that each label is wrong, with the cause."
+    verb = "noise"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--method", help="consensus-entropy, reward-model or all (default)")

@@ -1,0 +1,165 @@
+"""The verbs that a curator can start, from a command, over REST or from a page: one schema and one check for each.
+
+A verb's parameters are parsed strictly here; its run's handler does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from annotate.models import Judge, Rubric
+from curation.models import DatasetVersion, RewardModel
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Invalid, NotFound
+from tiebreak.runs import ledger
+from tiebreak.runs.models import Run
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class JudgeParams(Params):
+    judge: str
+    limit: int | None = Field(None, ge=1)
+    budget: Decimal | None = Field(None, ge=0)
+
+
+class RubricParams(Params):
+    judge: str
+    name: str = Field("generated", min_length=1, max_length=100)
+    examples: int = Field(12, ge=2, le=200, description="comparisons to contrast")
+    threshold: float = Field(0.6, ge=0, le=1, description="keep a criterion only where a judge using it is right so often")
+
+
+class AggregateParams(Params):
+    method: Literal["majority", "dawid-skene"] = "dawid-skene"
+
+
+class RouteParams(Params):
+    policy: str = "uncertainty"
+    budget: int | None = Field(None, ge=0, description="people's judgements that may be asked for")
+    exploration: float = Field(0.05, ge=0, le=1)
+    audit: float = Field(0.05, ge=0, le=1)
+    seed: int = 0
+    simulate: bool = False
+
+
+class NoiseParams(Params):
+    method: Literal["consensus-entropy", "reward-model", "all"] = "all"
+
+
+class TrainParams(Params):
+    version: str = Field(description="NAME@NUMBER")
+    name: str | None = Field(None, min_length=1, max_length=100)
+    config: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+
+
+class EvaluateParams(Params):
+    model: str
+    benchmark: str = "pairs"
+    path: str | None = None
+
+
+class ReturnParams(Params):
+    model: str
+    limit: int = Field(20, ge=1)
+    min_probability: float = Field(0.8, ge=0.5, le=1, description="how sure the label must be to be worth asking about")
+
+
+def _judge(project: Project, params: JudgeParams | RubricParams) -> dict[str, Any]:
+    judge = Judge.objects.filter(project=project, name=params.judge, retired_at=None).order_by("-version").first()
+    if judge is None:
+        known = ", ".join(sorted(set(Judge.objects.filter(project=project).values_list("name", flat=True)))) or "none yet"
+        raise NotFound(f"There is no judge {params.judge!r} in {project.slug} (there are: {known}).", code="no_judge")
+    if judge.kind == "rubric" and (judge.rubric is None or judge.rubric.status != Rubric.Status.APPROVED):
+        raise Invalid(f"The rubric of {judge} is not approved; a curator must approve it first.", field="judge")
+    return params.model_dump(mode="json") | {"judge": judge.pk}
+
+
+def _plain(project: Project, params: Params) -> dict[str, Any]:
+    return params.model_dump(mode="json")
+
+
+def _train(project: Project, params: TrainParams) -> dict[str, Any]:
+    version = version_named(params.version)
+    if version.dataset.project_id != project.pk:
+        raise NotFound(f"{params.version} is not a dataset of {project.slug}.", code="no_version")
+    if params.name and RewardModel.objects.filter(name=params.name).exists():
+        raise Invalid(f"name: there is a reward model {params.name!r} already.", field="name")
+    return params.model_dump(mode="json") | {"version": version.pk}
+
+
+def _model(project: Project, params: EvaluateParams | ReturnParams) -> dict[str, Any]:
+    return params.model_dump(mode="json") | {"model": model_named(params.model, project).pk}
+
+
+VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str, Any]]]]] = {
+    "judge": (JudgeParams, _judge),
+    "rubrics": (RubricParams, _judge),
+    "aggregate": (AggregateParams, _plain),
+    "route": (RouteParams, _plain),
+    "noise": (NoiseParams, _plain),
+    "train": (TrainParams, _train),
+    "evaluate": (EvaluateParams, _model),
+    "return": (ReturnParams, _model),
+}
+
+
+def version_named(text: str) -> DatasetVersion:
+    """NAME@NUMBER or NAME (the latest that is ready). Raises NotFound saying what there is."""
+    name, _, number = text.partition("@")
+    versions = DatasetVersion.objects.filter(dataset__name=name).select_related("dataset__project")
+    if number and not number.isdecimal():
+        raise Invalid(f"version: expected NAME@NUMBER, got {text!r}.", field="version")
+    found = versions.filter(number=int(number)) if number else versions.filter(status=DatasetVersion.Status.READY)
+    version = found.order_by("-number").first()
+    if version is None:
+        raise NotFound(f"There is no dataset version {text!r}.", code="no_version")
+    return version
+
+
+def ready(version: DatasetVersion) -> DatasetVersion:
+    """The version, or why nobody can read it."""
+    if version.status != DatasetVersion.Status.READY:
+        raise NotFound(f"{version} is {version.status}: it can be read once it is ready.", code=f"version_{version.status}")
+    return version
+
+
+def model_named(name: str, project: Project | None = None) -> RewardModel:
+    models = RewardModel.objects.all() if project is None else RewardModel.objects.filter(project=project)
+    model = models.filter(name=name).first()
+    if model is None:
+        known = ", ".join(models.values_list("name", flat=True)[:20]) or "none yet"
+        raise NotFound(f"There is no reward model {name!r} (there are: {known}).", code="no_model")
+    return model
+
+
+def prepare(verb: str, project: Project, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a verb's parameters. Raises Invalid naming the first field that is wrong and what was expected."""
+    if verb not in VERBS:
+        raise Invalid(f"kind: expected one of {', '.join(VERBS)}, got {verb!r}.", field="kind")
+    schema, resolve = VERBS[verb]
+    try:
+        params = schema.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Invalid(f"{field}: {first['msg']}, got {first['input']!r}.", field=field) from None
+    return resolve(project, params)
+
+
+def start(verb: str, project: Project, given: Mapping[str, Any], *, by: Any) -> Run:
+    """Queue a verb for the workers."""
+    params = prepare(verb, project, given)
+    return ledger.start(verb, project=project, params=params, by=by, seed=int(params.get("seed") or 0))
+
+
+def run_here(verb: str, project: Project, given: Mapping[str, Any], *, by: Any = None, say: Any = None) -> Run:
+    """Do a verb now, in this process: what a command does."""
+    params = prepare(verb, project, given)
+    return ledger.run_here(verb, project=project, params=params, by=by, seed=int(params.get("seed") or 0), say=say)
