@@ -1,0 +1,230 @@
+"""The native row of a dataset version: its fields, their types in Parquet, and the check that a row keeps to them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypedDict
+
+import pyarrow as pa
+
+Split = Literal["train", "validation", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
+SOURCES: Final = ("human", "judge", "mixed")
+KINDS: Final = ("annotator", "judge")
+
+
+class Message(TypedDict):
+    role: str
+    content: str
+
+
+class VoteRow(TypedDict):
+    rater: str
+    kind: str
+    preference: float | None
+    both_bad: bool
+    order: str | None
+
+
+class Row(TypedDict):
+    """One comparison kept: the completion that the consensus prefers, and the other."""
+
+    id: str
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    chosen_side: Literal["a", "b"]
+    preference: float
+    """The consensus, -3..3; below 0 favours a."""
+    probability: float
+    """That the chosen side is preferred, a tie counting half for each side: above one half by construction."""
+    margin: float | None
+    """Mean strength of the votes for the chosen side; None where nobody voted for it."""
+    source: Literal["human", "judge", "mixed"]
+    n_annotators: int
+    n_judges: int
+    votes: list[VoteRow]
+    generator_chosen: str | None
+    generator_rejected: str | None
+    group: str
+    split: Split
+    metadata: str
+    """A JSON object as a string: Parquet's types then stay the same from version to version."""
+
+
+MESSAGES: Final = pa.list_(
+    pa.struct([pa.field("role", pa.string(), nullable=False), pa.field("content", pa.string(), nullable=False)])
+)
+_VOTES: Final = pa.list_(
+    pa.struct(
+        [
+            pa.field("rater", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("preference", pa.float64()),
+            pa.field("both_bad", pa.bool_(), nullable=False),
+            pa.field("order", pa.string()),
+        ]
+    )
+)
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("prompt", MESSAGES, nullable=False),
+        pa.field("chosen", MESSAGES, nullable=False),
+        pa.field("rejected", MESSAGES, nullable=False),
+        pa.field("chosen_side", pa.string(), nullable=False),
+        pa.field("preference", pa.float64(), nullable=False),
+        pa.field("probability", pa.float64(), nullable=False),
+        pa.field("margin", pa.float64()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("n_annotators", pa.int32(), nullable=False),
+        pa.field("n_judges", pa.int32(), nullable=False),
+        pa.field("votes", _VOTES, nullable=False),
+        pa.field("generator_chosen", pa.string()),
+        pa.field("generator_rejected", pa.string()),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+    ]
+)
+
+
+def normalise(row: Mapping[str, Any]) -> Row:
+    """The row with every field checked, in the schema's order and in one type, so that equal rows have equal bytes.
+
+    Raises ValueError(field, expected, got).
+    """
+    unknown = sorted(set(row) - set(_FIELDS))
+    if unknown:
+        raise ValueError(unknown[0], f"one of {', '.join(_FIELDS)}", "an unknown field")
+    missing = [name for name in _FIELDS if name not in row]
+    if missing:
+        raise ValueError(missing[0], "a value", "no such field")
+    checked: Row = {name: check(name, row[name]) for name, check in _FIELDS.items()}  # type: ignore[assignment]
+    return checked
+
+
+def _text(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(field, "text", _got(value))
+    return value
+
+
+def _text_or_none(field: str, value: object) -> str | None:
+    return None if value is None else _text(field, value)
+
+
+def _number(field: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(field, "a finite number", _got(value))
+    return float(value) + 0.0  # -0.0 becomes 0.0
+
+
+def _number_or_none(field: str, value: object) -> float | None:
+    return None if value is None else _number(field, value)
+
+
+def _count(field: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(field, "an integer, 0 or more", _got(value))
+    return value
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(field, "true or false", _got(value))
+    return value
+
+
+def _one_of(*allowed: str) -> Callable[[str, object], str]:
+    def check(field: str, value: object) -> str:
+        if value not in allowed:
+            raise ValueError(field, f"one of {', '.join(allowed)}", _got(value))
+        return str(value)
+
+    return check
+
+
+def _probability(field: str, value: object) -> float:
+    number = _number(field, value)
+    if not 0 <= number <= 1:
+        raise ValueError(field, "a number from 0 to 1", value)
+    return number
+
+
+def _preference(field: str, value: object) -> float:
+    number = _number(field, value)
+    if not -3 <= number <= 3:
+        raise ValueError(field, "a number from -3 to 3", value)
+    return number
+
+
+def _records(field: str, value: object) -> Sequence[Mapping[str, Any]]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(field, "a list", _got(value))
+    for position, item in enumerate(value):
+        if not isinstance(item, Mapping):
+            raise ValueError(f"{field}[{position}]", "an object", _got(item))
+    return value
+
+
+def _messages(field: str, value: object) -> list[Message]:
+    records = _records(field, value)
+    if not records:
+        raise ValueError(field, "at least one message", "none")
+    return [
+        {key: _text(f"{field}[{i}].{key}", record.get(key)) for key in ("role", "content")}  # type: ignore[misc]
+        for i, record in enumerate(records)
+    ]
+
+
+def _votes(field: str, value: object) -> list[VoteRow]:
+    return [_vote(f"{field}[{i}]", record) for i, record in enumerate(_records(field, value))]
+
+
+def _vote(field: str, vote: Mapping[str, Any]) -> VoteRow:
+    return {
+        "rater": _text(f"{field}.rater", vote.get("rater")),
+        "kind": _one_of(*KINDS)(f"{field}.kind", vote.get("kind")),
+        "preference": _number_or_none(f"{field}.preference", vote.get("preference")),
+        "both_bad": _flag(f"{field}.both_bad", vote.get("both_bad", False)),
+        "order": _text_or_none(f"{field}.order", vote.get("order")),
+    }
+
+
+def _json_object(field: str, value: object) -> str:
+    text = _text(field, value)
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise ValueError(field, "a JSON object as text", text[:80])
+    return text
+
+
+def _got(value: object) -> str:
+    return f"{type(value).__name__} {value!r}"[:100]
+
+
+_FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
+    "id": _text,
+    "prompt": _messages,
+    "chosen": _messages,
+    "rejected": _messages,
+    "chosen_side": _one_of("a", "b"),
+    "preference": _preference,
+    "probability": _probability,
+    "margin": _number_or_none,
+    "source": _one_of(*SOURCES),
+    "n_annotators": _count,
+    "n_judges": _count,
+    "votes": _votes,
+    "generator_chosen": _text_or_none,
+    "generator_rejected": _text_or_none,
+    "group": _text,
+    "split": _one_of(*SPLITS),
+    "metadata": _json_object,
+}

@@ -1,0 +1,105 @@
+"""Noise scores from 0 (nothing speaks against the label) to 1 (everything does), each with its cause in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.stats import TIE, A, B, K, entropy
+from curation.stats.votes import FloatArray
+
+_CAP: Final = 0.99
+"""No evidence is surer than this, so that one confident source never silences the other."""
+
+METHODS: Final[Mapping[str, str]] = {
+    "consensus-entropy": "how undecided the raters' consensus is",
+    "reward-model-disagreement": "how likely the label is wrong, by a reward model that did not train on it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a label is doubted."""
+
+    rule: str
+    """A name in `METHODS`."""
+    score: float
+    text: str
+
+
+class Scores(NamedTuple):
+    """One method over n comparisons."""
+
+    score: FloatArray
+    """[n]; nan where the method cannot say."""
+    text: list[str]
+    """n causes in words, empty where the score is nan."""
+
+
+class Suspicion(NamedTuple):
+    """The doubts about one label together."""
+
+    score: float | None
+    """The largest of its causes: they overlap, so adding them up would count one doubt twice. None: nothing scored."""
+    causes: tuple[Cause, ...]
+    """Strongest first."""
+
+
+def consensus_entropy(posterior: npt.ArrayLike) -> Scores:
+    """Entropy of the consensus [n, K] over a, tie, b, divided by its largest value log2(K)."""
+    table = _posterior(posterior)
+    score = entropy(table) / np.log2(K)
+    texts = [
+        "" if np.isnan(s) else f"raters are split: a {row[A]:.0%}, tie {row[TIE]:.0%}, b {row[B]:.0%}"
+        for s, row in zip(score, table, strict=True)
+    ]
+    return Scores(score, texts)
+
+
+def reward_model_disagreement(posterior: npt.ArrayLike, margin: npt.ArrayLike) -> Scores:
+    """Probability that the consensus side is wrong once a reward model has been heard.
+
+    ``posterior`` is [n, K], ``margin`` [n] is reward(b) - reward(a), nan where unscored. With p the label's probability
+    among the decided classes and q = sigmoid(margin toward the label), Bayes' rule for two independent witnesses gives
+    (1-p)(1-q) / (pq + (1-p)(1-q)). The model must not have trained on the comparison (held out or out of fold);
+    in sample it agrees with whatever it was taught. A label that is a tie has no side to be wrong about: nan.
+    """
+    table, margins = _posterior(posterior), np.asarray(margin, dtype=np.float64)
+    if margins.shape != table.shape[:1]:
+        raise ValueError("margin", f"an array of shape {table.shape[:1]}", margins.shape)
+    sided = np.abs(table[:, B] - table[:, A])
+    decided = np.where(sided > 0, table[:, A] + table[:, B], np.nan)
+    p = np.minimum(np.maximum(table[:, A], table[:, B]) / decided, _CAP)
+    toward = np.where(table[:, B] > table[:, A], margins, -margins)
+    q = np.clip(0.5 * (1 + np.tanh(toward / 2)), 1 - _CAP, _CAP)
+    score = (1 - p) * (1 - q) / (p * q + (1 - p) * (1 - q))
+    score = np.where(table[:, TIE] > np.maximum(table[:, A], table[:, B]), np.nan, score)
+    texts = [_disagreement(s, row, q_label) for s, row, q_label in zip(score.tolist(), table, q.tolist(), strict=True)]
+    return Scores(score, texts)
+
+
+def _disagreement(score: float, posterior: FloatArray, q: float) -> str:
+    if np.isnan(score):
+        return ""
+    label, other = ("b", "a") if posterior[B] > posterior[A] else ("a", "b")
+    side, sure = (label, q) if q >= 0.5 else (other, 1 - q)
+    return f"raters prefer {label} ({max(posterior[A], posterior[B]):.0%}), the reward model {side} ({sure:.0%})"
+
+
+def suspicion(causes: Iterable[Cause]) -> Suspicion:
+    """All doubts about one label, strongest first; equal ones by name."""
+    ordered = tuple(sorted(causes, key=lambda cause: (-cause.score, cause.rule)))
+    return Suspicion(ordered[0].score if ordered else None, ordered)
+
+
+def _posterior(posterior: npt.ArrayLike) -> FloatArray:
+    table = np.asarray(posterior, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != K:
+        raise ValueError("posterior", f"an array of shape (n, {K})", table.shape)
+    if (table < 0).any() or not np.allclose(table.sum(axis=1)[~np.isnan(table).any(axis=1)], 1):
+        raise ValueError("posterior", "rows of probabilities that sum to 1", "others")
+    return table
