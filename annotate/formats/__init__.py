@@ -1,0 +1,39 @@
+"""PURE: formats of files that people bring. Each turns one record into rows, or says which field it cannot take.
+
+A format is a function `parse(record, source) -> list[Row]` that raises RowError. `source` names where the file came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from .rows import Completion, Judgement, Row, RowError, Turns, bits
+
+Parser = Callable[[Any, str], list[Row]]
+
+
+class Format(NamedTuple):
+    label: str
+    parser: str  # dotted path of a Parser
+
+
+DEFAULT: Final = "tiebreak"
+FORMATS: Final[dict[str, Format]] = {
+    "tiebreak": Format("Tiebreak's own rows", "annotate.formats.rows.parse"),
+    "trl": Format("TRL preference pairs: prompt, chosen, rejected", "annotate.formats.trl.parse"),
+    "hh-rlhf": Format("HH-RLHF transcripts: chosen, rejected", "annotate.formats.hh_rlhf.parse"),
+}
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of a format. Raises ValueError with the known names."""
+    if name not in FORMATS:
+        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
+    module, _, function = FORMATS[name].parser.rpartition(".")
+    parser: Parser = getattr(import_module(module), function)
+    return parser
+
+
+__all__ = ["DEFAULT", "FORMATS", "Completion", "Format", "Judgement", "Parser", "Row", "RowError", "Turns", "bits", "parser_of"]

@@ -1,0 +1,226 @@
+"""PURE: files as streams of records with their line numbers: JSON Lines, CSV and Parquet, gzipped or not.
+
+Memory stays flat whatever the file: a line, a cell, a batch and the growth of a gzip are all capped.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import IO, Any, Final, NamedTuple, cast
+
+from tiebreak.core.text import TextError, loads_strict
+
+from .rows import RowError
+
+MAX_LINE: Final = 16 * 1024 * 1024  # bytes
+MAX_BATCH: Final = 256 * 1024 * 1024  # bytes of one decoded Parquet batch
+PARQUET_ROWS: Final = 256
+BOMB_FROM: Final = 64 * 1024 * 1024
+BOMB_RATIO: Final = 200
+JSON_COLUMNS: Final = ("metadata", "judgements", "completions", "pairs")
+NUMBER_COLUMNS: Final = ("gold",)
+TEXT_COLUMNS: Final = ("completion_a", "completion_b", "chosen", "rejected")
+
+
+class FileError(ValueError):
+    """The file cannot be read on from here: what was expected, and what was got where."""
+
+
+class Record(NamedTuple):
+    line: int
+    value: Any  # the record, or the RowError that says why there is none
+    raw: str  # what stood there, cut: for the rejects file
+
+
+def source_of(filename: str) -> str:
+    """The file's name without its folders and endings: names the rater of a preference that came without one."""
+    return PurePath(filename).name.split(".")[0][:200] or "import"
+
+
+def read(file: IO[bytes], filename: str = "") -> Iterator[Record]:
+    """Records of a seekable file. gzip and Parquet are told by their first bytes, CSV by the file's name."""
+    head = file.read(4)
+    file.seek(0)
+    if head == b"PAR1":
+        return _parquet(file)
+    stream = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
+    lines = _lines(cast(IO[bytes], stream))
+    return _csv(lines) if ".csv" in filename.lower() else _json_lines(lines)
+
+
+def count_lines(file: IO[bytes], filename: str = "") -> int | None:
+    """Rows to come, for a progress bar; None where only reading them all would tell. Leaves the file at its start."""
+    head = file.read(4)
+    file.seek(0)
+    if head == b"PAR1" or ".csv" in filename.lower():
+        return None
+    stream = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
+    count, last = 0, b"\n"
+    try:
+        while chunk := stream.read(1 << 20):
+            count += chunk.count(b"\n")
+            last = chunk[-1:]
+    except FileError:
+        return None  # reading will say what is wrong, and where
+    finally:
+        file.seek(0)
+    return count + (last != b"\n")
+
+
+class _Gunzip(io.RawIOBase):
+    """A gzip stream that refuses to grow out of proportion, and says so where it is broken."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.inner = gzip.GzipFile(fileobj=file, mode="rb")
+        self.out = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self.inner.read1(len(buffer))
+        except (EOFError, OSError, zlib.error) as error:
+            raise FileError(f"the gzip stream breaks off after {self.out:,} bytes of text ({error})") from None
+        self.out += len(data)
+        if self.out > BOMB_FROM and self.out > BOMB_RATIO * self.file.tell():
+            raise FileError(f"the gzip stream grows more than {BOMB_RATIO} times; unpack it yourself if that is meant")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
+    """Numbered lines; one beyond MAX_LINE is passed over in pieces and becomes an error."""
+    line = 0
+    while data := stream.readline(MAX_LINE + 1):
+        line += 1
+        if line == 1:
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if len(data) <= MAX_LINE:
+            yield line, data
+            continue
+        while data and not data.endswith(b"\n"):
+            data = stream.readline(MAX_LINE)
+        yield line, RowError("line", f"expected at most {MAX_LINE:,} bytes, got more")
+
+
+def _json_lines(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
+    for line, data in lines:
+        if isinstance(data, RowError):
+            yield Record(line, data, "")
+        elif data.strip():
+            try:
+                yield Record(line, loads_strict(data, field="row"), "")
+            except TextError as error:
+                yield Record(line, RowError.of(error), data[:1000].decode("utf-8", "backslashreplace"))
+
+
+def _csv(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
+    """Rows under a header. Cells of lists and objects hold JSON; an empty cell is nothing, except in a completion."""
+    csv.field_size_limit(MAX_LINE)
+    broken: list[RowError] = []
+    at = 0
+
+    def decoded() -> Iterator[str]:
+        nonlocal at
+        for at, data in lines:
+            if isinstance(data, RowError):
+                broken.append(data)
+                yield "\n"
+                continue
+            try:
+                yield data.decode()
+            except UnicodeDecodeError as error:
+                found = f"byte 0x{data[error.start]:02x} at offset {error.start:,} of line {at:,}"
+                broken.append(RowError("row", f"expected UTF-8, got {found}"))
+                yield data.decode("utf-8", "replace")
+
+    reader = csv.reader(decoded(), strict=True)
+    header: list[str] | None = None
+    while True:
+        broken.clear()
+        start = at + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Record(start, RowError("row", f"expected CSV, got {error}"), "")
+            continue
+        raw = ",".join(cells)[:1000]
+        if broken and header is not None:
+            yield Record(start, broken[0], raw)
+        elif header is None:
+            header = _header(cells, broken)
+        elif cells:
+            yield Record(start, _cells(header, cells), raw)
+
+
+def _header(cells: list[str], broken: list[RowError]) -> list[str]:
+    if broken:
+        raise FileError(f"the header cannot be read: {broken[0].message}")
+    if len(set(cells)) < len(cells):
+        raise FileError(f"the header names a column twice: {', '.join(cells):.200}")
+    return cells
+
+
+def _cells(header: list[str], cells: list[str]) -> dict[str, Any] | RowError:
+    if len(cells) != len(header):
+        return RowError("row", f"expected {len(header)} cells as in the header, got {len(cells)}")
+    try:
+        return {column: _cell(column, cell) for column, cell in zip(header, cells, strict=True)}
+    except TextError as error:
+        return RowError.of(error)
+
+
+def _cell(column: str, cell: str) -> Any:
+    if cell == "":
+        return "" if column in TEXT_COLUMNS else None
+    if column in JSON_COLUMNS and cell != "all" and cell != "rank":
+        return loads_strict(cell, field=column)
+    if column in NUMBER_COLUMNS:
+        try:
+            return int(cell)
+        except ValueError:
+            return cell  # the row's parser says what it expected
+    if cell.startswith("[") and (column == "prompt" or column in TEXT_COLUMNS):
+        return _messages(cell)
+    return cell
+
+
+def _messages(cell: str) -> Any:
+    """A JSON list of messages, or the text itself where it only begins like one."""
+    try:
+        value = loads_strict(cell)
+    except TextError:
+        return cell
+    alike = isinstance(value, list) and value and all(isinstance(m, dict) and "role" in m for m in value)
+    return value if alike else cell
+
+
+def _parquet(file: IO[bytes]) -> Iterator[Record]:
+    import pyarrow as arrow
+    import pyarrow.parquet
+
+    line = 0
+    try:
+        for batch in arrow.parquet.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=PARQUET_ROWS):
+            if batch.nbytes > MAX_BATCH:
+                raise FileError(f"{PARQUET_ROWS} rows of the Parquet file take more than {MAX_BATCH:,} bytes")
+            for value in batch.to_pylist():
+                line += 1
+                yield Record(line, value, "")
+    except (arrow.ArrowException, OSError) as error:
+        raise FileError(f"the Parquet file cannot be read after row {line:,} ({error})") from None
+
+
+def shown(value: Any, *, most: int = 4000) -> str:
+    """A rejected record as text, cut, for the rejects file."""
+    return json.dumps(value, ensure_ascii=True, default=str)[:most]

@@ -1,0 +1,399 @@
+"""Tiebreak's own import rows: one record becomes one comparison, or several where it lists its completions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import combinations
+from typing import Any, Final
+
+from tiebreak.core.text import TextError, clean_json, clean_text
+
+Message = dict[str, str]
+
+FIELDS: Final = (
+    "id", "prompt", "completion_a", "completion_b", "generator_a", "generator_b", "completions", "pairs",
+    "group", "reference", "context", "metadata", "gold", "judgements",
+)  # fmt: skip
+COMPLETION_FIELDS: Final = ("id", "text", "generator", "rank", "score")
+JUDGEMENT_FIELDS: Final = (
+    "rater", "kind", "preference", "both_bad", "aspects", "justification", "reasons", "seconds", "submitted_at", "order",
+    "probability_b", "unparsed_because",
+)  # fmt: skip
+ROLES: Final = ("system", "user", "assistant", "tool")
+LEVELS: Final = 3
+NAME_CHARS: Final = 200
+UNPARSED: Final = "imported without a preference"
+
+
+class RowError(ValueError):
+    """A record that cannot be taken: which field, and what was expected and got."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)
+        self.field = field
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+    @classmethod
+    def of(cls, error: TextError) -> RowError:
+        return cls(error.field, f"expected {error.expected}, got {error.got}")
+
+
+@dataclass(frozen=True)
+class Turns:
+    """A prompt or a completion: messages, and whether they came as one plain text."""
+
+    messages: tuple[Message, ...]
+    is_text: bool
+
+    @cached_property
+    def sha256(self) -> str:
+        return digest(self.messages)
+
+    @property
+    def text(self) -> str:
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True)
+class Completion:
+    turns: Turns
+    generator: str = ""
+    id: str = ""
+    rank: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one rater said. `order` and `submitted_at` are None where the file does not tell."""
+
+    rater: str
+    kind: str
+    preference: int | None
+    both_bad: bool = False
+    unparsed_because: str = ""
+    probability_b: float | None = None
+    aspects: Mapping[str, int] | None = None
+    reasons: tuple[str, ...] = ()
+    justification: str = ""
+    order: str | None = None
+    seconds: float | None = None
+    submitted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison as it will be stored."""
+
+    id: str
+    prompt: Turns
+    a: Completion
+    b: Completion
+    group: str
+    reference: str | None = None
+    context: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    gold: int | None = None
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def sha256_a(self) -> str:
+        return self.a.turns.sha256
+
+    @property
+    def sha256_b(self) -> str:
+        """Two outputs that read the same are still two outputs: the second gets a hash of its own."""
+        same = self.a.turns.sha256 == self.b.turns.sha256 and self.a.generator == self.b.generator
+        return digest([self.b.turns.sha256, "the second of two alike"]) if same else self.b.turns.sha256
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """Of everything that an import stores of this row."""
+        sides = [[c.turns.sha256, c.generator, c.id, c.rank, c.score] for c in (self.a, self.b)]
+        said = [list(j.__dict__.values()) for j in self.judgements]
+        fields = [self.group, self.reference, self.context, self.metadata or {}, self.gold]
+        return digest([self.id, self.prompt.sha256, sides, fields, said])
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=datetime.isoformat)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def bits(text: str) -> int:
+    """64 uniform bits that depend on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def parse(record: Any, source: str) -> list[Row]:
+    """The comparisons of one record (interface.md's table). Raises RowError. `source` names who ranked, by `pairs: rank`."""
+    record = fields_of(record, "row", FIELDS)
+    key = name(record.get("id"), "id")
+    prompt = turns(record.get("prompt"), "prompt", role="user")
+    if not prompt.text:
+        raise RowError("prompt", "expected a prompt, got an empty text")
+    common: dict[str, Any] = {
+        "prompt": prompt,
+        "group": optional_name(record.get("group"), "group") or prompt.sha256,
+        "reference": optional_text(record.get("reference"), "reference"),
+        "context": optional_text(record.get("context"), "context"),
+        "metadata": metadata(record.get("metadata")),
+    }
+    if record.get("completions") is not None:
+        return _of_many(record, key, common, source)
+    if record.get("pairs") is not None:
+        raise RowError("pairs", "expected beside completions only")
+    a, b = (
+        Completion(
+            turns(record.get(f"completion_{side}"), f"completion_{side}", role="assistant"),
+            optional_name(record.get(f"generator_{side}"), f"generator_{side}"),
+        )
+        for side in "ab"
+    )
+    said = judgements(record.get("judgements"))
+    return [Row(key, a=a, b=b, gold=preference(record.get("gold"), "gold"), judgements=said, **common)]
+
+
+def _of_many(record: Mapping[str, Any], key: str, common: Mapping[str, Any], source: str) -> list[Row]:
+    """Comparisons between the listed completions: all pairs, the given ones, or those whose ranks differ."""
+    for other in ("completion_a", "completion_b", "generator_a", "generator_b", "gold", "judgements"):
+        if record.get(other) is not None:
+            raise RowError(other, "expected completion_a and completion_b beside it, got completions: no telling which pair")
+    completions = [completion(c, f"completions[{n}]") for n, c in enumerate(items(record["completions"], "completions"))]
+    by_id = {c.id: c for c in completions}
+    if len(completions) < 2 or len(by_id) < len(completions):
+        raise RowError("completions", f"expected two or more with ids of their own, got {len(completions)}")
+    pairs = record.get("pairs")
+    if pairs == "rank":
+        rows = [
+            pair(f"{key}/{better.id}~{worse.id}", better=better, worse=worse, source=source, **common)
+            for better, worse in rank_pairs(completions)
+        ]
+    else:
+        given = combinations(by_id, 2) if pairs in (None, "all") else _given(pairs, by_id)
+        rows = [Row(name(f"{key}/{a}~{b}", "completions[].id"), a=by_id[a], b=by_id[b], **common) for a, b in given]
+    if len({row.id for row in rows}) < len(rows):
+        raise RowError("completions", "expected ids without ~, got two pairs that would be called the same")
+    return rows
+
+
+def _given(pairs: Any, known: Iterable[str]) -> Iterable[tuple[str, str]]:
+    seen: set[frozenset[str]] = set()
+    for n, entry in enumerate(items(pairs, "pairs")):
+        ids = items(entry, f"pairs[{n}]")
+        if len(ids) != 2 or any(not isinstance(i, str) or i not in known for i in ids) or ids[0] == ids[1]:
+            raise RowError(f"pairs[{n}]", f"expected the ids of two different completions, got {ids!r:.100}")
+        if frozenset(ids) in seen:
+            raise RowError(f"pairs[{n}]", f"expected each pair once, got {ids!r:.100} again")
+        seen.add(frozenset(ids))
+        yield ids[0], ids[1]
+
+
+def rank_pairs(completions: Iterable[Completion]) -> list[tuple[Completion, Completion]]:
+    """(better, worse) for every two whose ranks differ; rank 1 is better than rank 2. Equal ranks say nothing."""
+    ranked = list(completions)
+    for n, entry in enumerate(ranked):
+        if entry.rank is None:
+            raise RowError(f"completions[{n}].rank", "expected a number, since the pairs are made by rank, got nothing")
+    ranked.sort(key=lambda c: c.rank or 0.0)
+    return [(x, y) for x, y in combinations(ranked, 2) if x.rank != y.rank]
+
+
+def pair(key: str, *, better: Completion, worse: Completion, source: str, **common: Any) -> Row:
+    """A comparison whose preference came with the file and names no rater.
+
+    It is kept as one judgement of an annotator named after the file: it is somebody's word, not a fact (gold). Which
+    side the better one takes is decided by a hash of the id, so that a model cannot learn that `a` wins.
+    """
+    better_is_b = bool(bits(f"side of {key}") & 1)
+    a, b = (worse, better) if better_is_b else (better, worse)
+    said = Judgement(rater=source, kind="annotator", preference=1 if better_is_b else -1)
+    return Row(name(key, "id"), a=a, b=b, judgements=(said,), **common)
+
+
+# One value each: returns what is stored, or raises RowError naming the field.
+
+
+def fields_of(value: Any, field: str, known: Iterable[str]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RowError(field, f"expected an object, got {_kind(value)}")
+    if unknown := [key for key in value if key not in known]:
+        raise RowError(f"{unknown[0]:.60}", f"not a field of a {field} (known: {', '.join(known)})")
+    return value
+
+
+def items(value: Any, field: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise RowError(field, f"expected a list, got {_kind(value)}")
+    return value
+
+
+def text(value: Any, field: str) -> str:
+    try:
+        return clean_text(value, field=field)
+    except TextError as error:
+        raise RowError.of(error) from None
+
+
+def optional_text(value: Any, field: str) -> str | None:
+    return None if value is None else text(value, field)
+
+
+def name(value: Any, field: str, *, most: int = NAME_CHARS) -> str:
+    if value is None or value == "":
+        raise RowError(field, f"expected a text of 1 to {most} characters, got nothing")
+    try:
+        return clean_text(value, field=field, max_chars=most)
+    except TextError as error:
+        raise RowError.of(error) from None
+
+
+def optional_name(value: Any, field: str) -> str:
+    return "" if value is None or value == "" else name(value, field)
+
+
+def turns(value: Any, field: str, *, role: str) -> Turns:
+    """Text becomes one message of `role`. Raises RowError."""
+    if isinstance(value, str):
+        return Turns(({"role": role, "content": text(value, field)},), is_text=True)
+    if not isinstance(value, list):
+        raise RowError(field, f"expected a text or a list of messages, got {_kind(value)}")
+    if not value:
+        raise RowError(field, "expected at least one message, got none")
+    made = Turns(tuple(message(m, f"{field}[{n}]") for n, m in enumerate(value)), is_text=False)
+    if role == "assistant" and made.messages[-1]["role"] != "assistant":
+        raise RowError(field, f"expected the last message to be the assistant's, got {made.messages[-1]['role']}'s")
+    return made
+
+
+def message(value: Any, field: str) -> Message:
+    if not isinstance(value, Mapping) or set(value) != {"role", "content"}:
+        got = f"an object with {', '.join(map(str, value))}" if isinstance(value, Mapping) else _kind(value)
+        raise RowError(field, f"expected an object with role and content, got {got:.100}")
+    if value["role"] not in ROLES:
+        raise RowError(f"{field}.role", f"expected one of {', '.join(ROLES)}, got {value['role']!r:.60}")
+    return {"role": value["role"], "content": text(value["content"], f"{field}.content")}
+
+
+def completion(value: Any, field: str) -> Completion:
+    value = fields_of(value, field, COMPLETION_FIELDS)
+    return Completion(
+        turns(value.get("text"), f"{field}.text", role="assistant"),
+        generator=optional_name(value.get("generator"), f"{field}.generator"),
+        id=name(value.get("id"), f"{field}.id"),
+        rank=number(value.get("rank"), f"{field}.rank"),
+        score=number(value.get("score"), f"{field}.score"),
+    )
+
+
+def metadata(value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError("metadata", f"expected an object, got {_kind(value)}")
+    try:
+        clean_json(value, "metadata")
+    except TextError as error:
+        raise RowError.of(error) from None
+    return value
+
+
+def number(value: Any, field: str, *, least: float = -math.inf, most: float = math.inf) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or abs(value) > 1e300:
+        span = f" from {least:g} to {most:g}" if math.isfinite(least) or math.isfinite(most) else ""
+        raise RowError(field, f"expected a finite number{span}, got {value!r:.60}")
+    return float(value)
+
+
+def preference(value: Any, field: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of numbers with gaps is a column of floats
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LEVELS:
+        raise RowError(field, f"expected an integer from -{LEVELS} to {LEVELS} or null, got {value!r:.60}")
+    return value
+
+
+def judgements(value: Any) -> tuple[Judgement, ...]:
+    if value is None:
+        return ()
+    return tuple(judgement(j, f"judgements[{n}]") for n, j in enumerate(items(value, "judgements")))
+
+
+def judgement(value: Any, field: str) -> Judgement:
+    value = fields_of(value, field, JUDGEMENT_FIELDS)
+    kind, order = value.get("kind"), value.get("order")
+    if kind not in ("annotator", "judge"):
+        raise RowError(f"{field}.kind", f"expected annotator or judge, got {kind!r:.60}")
+    if order not in (None, "ab", "ba"):
+        raise RowError(f"{field}.order", f"expected ab, ba or null, got {order!r:.60}")
+    both_bad = value.get("both_bad") or False
+    if not isinstance(both_bad, bool):
+        raise RowError(f"{field}.both_bad", f"expected true or false, got {both_bad!r:.60}")
+    if "preference" not in value and not both_bad:
+        raise RowError(f"{field}.preference", "expected an integer, or null where the answer was unreadable, got nothing")
+    preferred = preference(value.get("preference"), f"{field}.preference")
+    return Judgement(
+        rater=name(value.get("rater"), f"{field}.rater"),
+        kind=kind,
+        preference=preferred,
+        both_bad=both_bad,
+        unparsed_because=_unparsed(value, field, said=preferred is not None or both_bad),
+        probability_b=number(value.get("probability_b"), f"{field}.probability_b", least=0, most=1),
+        aspects=_aspects(value.get("aspects"), f"{field}.aspects"),
+        reasons=tuple(
+            name(reason, f"{field}.reasons[{n}]", most=100)
+            for n, reason in enumerate(items(value.get("reasons") or [], f"{field}.reasons"))
+        ),
+        justification=optional_text(value.get("justification"), f"{field}.justification") or "",
+        order=order,
+        seconds=number(value.get("seconds"), f"{field}.seconds", least=0),
+        submitted_at=moment(value.get("submitted_at"), f"{field}.submitted_at"),
+    )
+
+
+def _unparsed(value: Mapping[str, Any], field: str, *, said: bool) -> str:
+    """Why there is no preference; empty where there is one."""
+    because = value.get("unparsed_because")
+    if said:
+        if because:
+            raise RowError(f"{field}.unparsed_because", "expected beside a null preference only")
+        return ""
+    return name(because or UNPARSED, f"{field}.unparsed_because", most=300)
+
+
+def _aspects(value: Any, field: str) -> dict[str, int]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError(field, f"expected an object of preferences, got {_kind(value)}")
+    said = {name(key, f"{field} (a key)"): preference(entry, f"{field}.{key}") for key, entry in value.items()}
+    return {key: entry for key, entry in said.items() if entry is not None}
+
+
+def moment(value: Any, field: str) -> datetime | None:
+    """An ISO 8601 time, in UTC; without an offset it is UTC already."""
+    if value is None:
+        return None
+    try:
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(field, f"expected an ISO 8601 time such as 2026-01-31T16:59:52Z, got {value!r:.60}") from None
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r:.60}"

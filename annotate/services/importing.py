@@ -1,0 +1,246 @@
+"""Importing: rows of a file become prompts, completions, comparisons and judgements; in bulk, and never twice.
+
+Every batch is one transaction under the run's lease. An import that was killed, or a file that is sent again, finds what is
+there by the ids and hashes of its rows and goes on: nothing is doubled.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import IO, Any, Final
+
+from django.db import transaction
+from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Can
+from tiebreak.core.errors import Invalid, NotAllowed
+from tiebreak.core.models import record
+from tiebreak.runs import ledger, store
+from tiebreak.runs.models import Artifact, Run
+
+from annotate import formats
+from annotate.formats import Row, RowError, reading
+
+from .projects import current_form
+from .storing import Written, write
+
+BATCH: Final = 1000
+TOLD: Final = 20  # rejects that the report itself shows; the rejects file has them all
+REJECTS: Final = "rejects.jsonl"
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that was not taken: its line, the field to blame, why, and the row itself, cut."""
+
+    line: int
+    field: str
+    message: str
+    row: str
+
+
+@dataclass
+class Report:
+    """What an import did, in rows (a record with many completions makes many) and judgements."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    judgements_created: int = 0
+    judgements_revised: int = 0
+    first_rejects: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, written: Written) -> None:
+        self.created += written.created
+        self.updated += written.updated
+        self.unchanged += written.unchanged
+        self.judgements_created += written.judgements_created
+        self.judgements_revised += written.judgements_revised
+
+    def reject(self, reject: Reject) -> None:
+        self.rejected += 1
+        if len(self.first_rejects) < TOLD:
+            self.first_rejects.append({"line": reject.line, "field": reject.field, "message": reject.message})
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A row with the line that it stands on, and the record for the rejects file."""
+
+    line: int
+    row: Row
+    value: Any
+
+
+def import_stream(
+    project: Project,
+    file: IO[bytes],
+    *,
+    format: str = formats.DEFAULT,
+    by: Any = None,
+    filename: str = "",
+    execution: ledger.Execution | None = None,
+    rejects: Callable[[Reject], object] | None = None,
+) -> Report:
+    """Import a seekable file. Batches are committed one by one; `rejects` is told of every row that was not taken.
+
+    Raises Invalid for an unknown format and for a file that cannot be read on: what came before is in.
+    """
+    parser, levels = parser_of(format), current_form(project).levels
+    report, lines = Report(), _Lines()
+
+    def refuse(reject: Reject) -> None:
+        report.reject(reject)
+        if rejects is not None:
+            rejects(reject)
+
+    total = reading.count_lines(file, filename) if execution else None
+    rows = _rows(_records(file, filename), parser, reading.source_of(filename), levels, lines, refuse)
+    for batch in iter(lambda: list(islice(rows, BATCH)), []):
+        with transaction.atomic():
+            if execution:
+                execution.fence()
+            written = write(project, [n.row for n in batch], run=execution.run if execution else None)
+        report.add(written)
+        for position, error in written.rejected:
+            refuse(_reject(batch[position].line, error, reading.shown(batch[position].value)))
+        if execution:
+            execution.progress(lines.last, total, note=f"{report.created + report.updated:,} rows written")
+    record("import.finished", execution.run if execution else project, by=by, project=project, **_counts(report))
+    return report
+
+
+class _Lines:
+    """The line that was read last, and the line on which each id stood first (about 100 bytes a row)."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.first: dict[int, int] = {}
+
+
+def _records(file: IO[bytes], filename: str) -> Iterator[reading.Record]:
+    records = reading.read(file, filename)
+    while True:
+        try:
+            yield next(records)
+        except StopIteration:
+            return
+        except reading.FileError as error:
+            raise Invalid(f"{filename or 'The file'}: {error}. What came before is in.", code="file_broken") from error
+
+
+def _rows(
+    records: Iterable[reading.Record],
+    parser: formats.Parser,
+    source: str,
+    levels: int,
+    lines: _Lines,
+    refuse: Callable[[Reject], None],
+) -> Iterator[Numbered]:
+    """The rows that can be taken; the others are refused one by one."""
+    for entry in records:
+        lines.last = entry.line
+        try:
+            if isinstance(entry.value, RowError):
+                raise entry.value
+            made = parser(entry.value, source)
+            for row in made:
+                _check_levels(row, levels)
+        except RowError as error:
+            refuse(_reject(entry.line, error, entry.raw or reading.shown(entry.value)))
+            continue
+        for row in made:
+            first = lines.first.setdefault(formats.bits(row.id), entry.line)
+            if first != entry.line:
+                error = RowError("id", f"{row.id!r} stands on line {first} already; line {entry.line} was not taken")
+                refuse(_reject(entry.line, error, reading.shown(entry.value)))
+            else:
+                yield Numbered(entry.line, row, entry.value)
+
+
+def _check_levels(row: Row, levels: int) -> None:
+    """A strength that the project's form does not offer would read as certainty that nobody expressed."""
+    for n, judgement in enumerate(row.judgements):
+        said = {"preference": judgement.preference, **(judgement.aspects or {})}
+        for name, value in said.items():
+            if value is not None and abs(value) > levels:
+                where = f"judgements[{n}].{name}"
+                raise RowError(where, f"expected {-levels} to {levels}, the project's levels, got {value}")
+    if row.gold is not None and abs(row.gold) > levels:
+        raise RowError("gold", f"expected {-levels} to {levels}, the project's levels, got {row.gold}")
+
+
+def _reject(line: int, error: RowError, row: str) -> Reject:
+    return Reject(line, error.field, error.message, row)
+
+
+def _counts(report: Report) -> dict[str, int]:
+    return {key: value for key, value in asdict(report).items() if isinstance(value, int)}
+
+
+def parser_of(format: str) -> formats.Parser:
+    """The parser of a format, or Invalid with the known ones."""
+    try:
+        return formats.parser_of(format)
+    except ValueError as error:
+        raise Invalid(f"{error}.", field="format", code="unknown_format") from None
+
+
+def start_import(
+    project: Project,
+    file: IO[bytes],
+    *,
+    format: str = formats.DEFAULT,
+    by: Any,
+    filename: str = "",
+    wake: bool = True,
+) -> Run:
+    """Keep the upload in the store and queue a run that imports it. `by` None is the machine's operator.
+
+    Raises NotAllowed, Invalid for an unknown format, Unavailable where the disk is full: nothing is queued then.
+    """
+    if by is not None and not project.allows(by, Can.CURATE):
+        raise NotAllowed("Your role does not allow you to import.", code="role_too_small")
+    parser_of(format)
+    with store.writing("application/octet-stream") as incoming:
+        shutil.copyfileobj(file, incoming.file, 1 << 20)
+    params = {"artifact": incoming.artifact.sha256, "format": format, "filename": filename[:200]}
+    return ledger.start("import", project=project, params=params, by=by, wake=wake)
+
+
+def run(execution: ledger.Execution) -> Mapping[str, Any]:
+    """The handler of kind "import": imports the kept upload and keeps the rejects file with the run."""
+    params, project = execution.params, execution.run.project
+    if project is None:
+        raise Invalid("An import belongs to a project.", field="project")
+    artifact = Artifact.objects.get(sha256=params["artifact"])
+    rejects = _Rejects()
+    with rejects, store.open_artifact(artifact) as file:
+        report = import_stream(
+            project,
+            file,
+            format=params["format"],
+            filename=params["filename"],
+            by=execution.run.created_by,
+            execution=execution,
+            rejects=rejects.write,
+        )
+    if rejects.incoming:
+        execution.keep(rejects.incoming.artifact, REJECTS)
+    return asdict(report)
+
+
+class _Rejects(ExitStack):
+    """The rejects file, begun with the first reject: a clean import leaves none."""
+
+    incoming: store.Incoming | None = None
+
+    def write(self, reject: Reject) -> None:
+        if self.incoming is None:
+            self.incoming = self.enter_context(store.writing("application/x-ndjson"))
+        self.incoming.file.write(json.dumps(asdict(reject)).encode() + b"\n")

@@ -1,0 +1,324 @@
+"""Storing one batch of imported rows: what is new is created, what changed is updated, what is known is left alone.
+
+`write` runs inside its caller's transaction and holds the project's row, so that two imports into one project take turns;
+then the rows of comparisons that change, so that nobody answers a text that is being replaced.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from django.utils import timezone
+from tiebreak.accounts.models import Project
+from tiebreak.runs.models import Run
+
+from annotate import formats
+from annotate.formats import Row, RowError
+from annotate.models import Assignment, Comparison, Completion, Judgement, Prompt, Rater
+from annotate.models.assignments import Order
+
+from .projects import current_form
+
+UPDATED: Final = (
+    "prompt", "completion_a", "completion_b", "group", "reference", "context", "metadata", "gold", "content_sha256",
+    "overlap", "import_run", "updated_at",
+)  # fmt: skip
+
+RaterKey = tuple[str, str]  # kind, name
+
+
+@dataclass
+class Written:
+    """What a batch did; `rejected` has positions in the batch with their reasons."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    judgements_created: int = 0
+    judgements_revised: int = 0
+    rejected: list[tuple[int, RowError]] = field(default_factory=list)
+
+
+class Said(NamedTuple):
+    """One judgement of a row in its place: whose, which reading, and what that rater said there before."""
+
+    judgement: formats.Judgement
+    rater_id: int
+    repeat: int
+    before: Judgement | None
+
+    @property
+    def takes_seat(self) -> bool:
+        return self.before is None and self.judgement.kind == Rater.Kind.ANNOTATOR
+
+
+def write(project: Project, rows: Sequence[Row], *, run: Run | None = None) -> Written:
+    """Store a batch; ids are unique in it. Rows that cannot be taken are reported, the others are stored."""
+    written, now = Written(), timezone.now()
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    known = dict(_named(project, rows).values_list("external_id", "content_sha256"))
+    changed = [(n, row) for n, row in enumerate(rows) if known.get(row.id) != row.content_sha256]
+    written.unchanged = len(rows) - len(changed)
+    old = _lock(project, [row for _, row in changed if row.id in known])
+    judged = set(Judgement.objects.filter(comparison__in=old.values()).values_list("comparison_id", flat=True))
+    raters = _raters_in(project, [row for _, row in changed])
+    taken: list[Row] = []
+    for position, row in changed:
+        error = _refusal(row, old.get(row.id), judged, raters)
+        if error is None:
+            taken.append(row)
+        else:
+            written.rejected.append((position, error))
+    if taken:
+        _store(project, taken, old, _create_raters(project, taken, raters), run, now, written)
+    return written
+
+
+def _store(
+    project: Project,
+    rows: Sequence[Row],
+    old: Mapping[str, Comparison],
+    raters: Mapping[RaterKey, int],
+    run: Run | None,
+    now: datetime,
+    written: Written,
+) -> None:
+    said = _placed(rows, old, raters)
+    prompts = _prompts(project, rows, now)
+    completions = _completions(rows, prompts, now)
+    overlap = current_form(project).overlap
+    comparisons = [
+        Comparison(
+            project=project,
+            external_id=row.id,
+            prompt_id=prompts[row.prompt.sha256],
+            completion_a_id=completions[prompts[row.prompt.sha256], row.sha256_a, row.a.generator],
+            completion_b_id=completions[prompts[row.prompt.sha256], row.sha256_b, row.b.generator],
+            group=row.group,
+            reference=row.reference,
+            context=row.context,
+            metadata=row.metadata or {},
+            gold=row.gold,
+            content_sha256=row.content_sha256,
+            overlap=_seats(row, old.get(row.id), said, overlap),
+            shuffle=formats.bits(row.id) / 2**64 % 1.0,
+            import_run=run,
+            created_at=now,
+            updated_at=now,
+        )
+        for row in rows
+    ]
+    Comparison.objects.bulk_create(
+        comparisons, update_conflicts=True, unique_fields=["project", "external_id"], update_fields=UPDATED
+    )
+    written.updated += sum(row.id in old for row in rows)
+    written.created += sum(row.id not in old for row in rows)
+    _judge([(c.pk, s) for c in comparisons for s in said[c.external_id]], now, written)
+
+
+# Looking
+
+
+def _named(project: Project, rows: Iterable[Row]) -> Any:
+    return Comparison.objects.filter(project=project, external_id__in=[row.id for row in rows])
+
+
+def _lock(project: Project, rows: Sequence[Row]) -> dict[str, Comparison]:
+    """The comparisons of rows that differ from what is stored, locked in the order of their ids."""
+    if not rows:
+        return {}
+    found = _named(project, rows).select_related("prompt", "completion_a", "completion_b")
+    return {c.external_id: c for c in found.select_for_update(of=("self",)).order_by("id")}
+
+
+def _raters_in(project: Project, rows: Iterable[Row]) -> dict[RaterKey, Rater]:
+    names = {judgement.rater for row in rows for judgement in row.judgements}
+    return {(r.kind, r.name): r for r in Rater.objects.filter(project=project, name__in=names)} if names else {}
+
+
+def _refusal(
+    row: Row, old: Comparison | None, judged: set[int], raters: Mapping[RaterKey, Rater]
+) -> RowError | None:
+    """Why a row cannot be stored beside what is there; None where it can."""
+    for n, judgement in enumerate(row.judgements):
+        rater = raters.get((judgement.kind, judgement.rater))
+        if rater and (rater.user_id or rater.judge_id):
+            who = "a member who answers here" if rater.user_id else "a judge that runs here"
+            return RowError(f"judgements[{n}].rater", f"expected another name: {judgement.rater!r} is {who}")
+    if old is None or (old.pk not in judged and not old.seats_taken):
+        return None
+    texts = (
+        ("prompt", old.prompt.sha256, row.prompt.sha256),
+        ("completion_a", old.completion_a.sha256, row.sha256_a),
+        ("completion_b", old.completion_b.sha256, row.sha256_b),
+    )
+    for name, before, after in texts:
+        if before != after:
+            why = "it is judged already" if old.pk in judged else "an annotator has it before them"
+            return RowError(name, f"expected the text that is stored, since {why}; give the new text a new id")
+    return None
+
+
+# Making
+
+
+def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKey, Rater]) -> dict[RaterKey, int]:
+    """Ids of every rater that the rows name; the new ones are made."""
+    wanted = {(judgement.kind, judgement.rater) for row in rows for judgement in row.judgements}
+    new = [Rater(project=project, kind=kind, name=name) for kind, name in sorted(wanted - set(known))]
+    Rater.objects.bulk_create(new)
+    return {key: rater.pk for key, rater in known.items()} | {(rater.kind, rater.name): rater.pk for rater in new}
+
+
+def _prompts(project: Project, rows: Iterable[Row], now: datetime) -> dict[str, int]:
+    """Ids of the rows' prompts by hash; the same messages in a project are one prompt."""
+    wanted = {row.prompt.sha256: row.prompt for row in rows}
+    ids = dict(Prompt.objects.filter(project=project, sha256__in=wanted).values_list("sha256", "id"))
+    new = [
+        Prompt(project=project, messages=turns.messages, is_text=turns.is_text, sha256=sha256, created_at=now)
+        for sha256, turns in wanted.items()
+        if sha256 not in ids
+    ]
+    return ids | {prompt.sha256: prompt.pk for prompt in Prompt.objects.bulk_create(new)}
+
+
+CompletionKey = tuple[int, str, str]  # prompt's id, hash, generator
+
+
+def _completions(rows: Iterable[Row], prompts: Mapping[str, int], now: datetime) -> dict[CompletionKey, int]:
+    """Ids of the rows' completions; a rank, score or id that the file gives anew is written over the stored one."""
+    wanted: dict[CompletionKey, formats.Completion] = {}
+    for row in rows:
+        prompt = prompts[row.prompt.sha256]
+        wanted[prompt, row.sha256_a, row.a.generator] = row.a
+        wanted[prompt, row.sha256_b, row.b.generator] = row.b
+    stored = Completion.objects.filter(prompt__in={key[0] for key in wanted}, sha256__in={key[1] for key in wanted})
+    ids: dict[CompletionKey, int] = {}
+    stale: list[Completion] = []
+    for completion in stored.defer("messages", "text"):
+        key = (completion.prompt_id, completion.sha256, completion.generator)
+        ids[key] = completion.pk
+        told = wanted.get(key)
+        if told and told.id and (told.id, told.rank, told.score) != (completion.external_id, completion.rank, completion.score):
+            completion.external_id, completion.rank, completion.score = told.id, told.rank, told.score
+            stale.append(completion)
+    if stale:
+        Completion.objects.bulk_update(stale, ["external_id", "rank", "score"])
+    new = [
+        Completion(
+            prompt_id=key[0],
+            sha256=key[1],
+            generator=key[2],
+            messages=told.turns.messages,
+            is_text=told.turns.is_text,
+            text=told.turns.text,
+            external_id=told.id,
+            rank=told.rank,
+            score=told.score,
+            created_at=now,
+        )
+        for key, told in wanted.items()
+        if key not in ids
+    ]
+    made = Completion.objects.bulk_create(new)
+    return ids | {(c.prompt_id, c.sha256, c.generator): c.pk for c in made}
+
+
+# Judgements
+
+
+def _placed(
+    rows: Iterable[Row], old: Mapping[str, Comparison], raters: Mapping[RaterKey, int]
+) -> dict[str, list[Said]]:
+    """Every judgement that is new or differs from what its rater said before, by the row's id."""
+    current = Judgement.objects.current().filter(comparison__in=[c.pk for c in old.values()]) if old else []
+    before = {(j.comparison_id, j.rater_id, j.repeat): j for j in current}
+    placed: dict[str, list[Said]] = {}
+    for row in rows:
+        comparison = old.get(row.id)
+        said = [
+            Said(j, raters[j.kind, j.rater], n, before.get((comparison.pk if comparison else 0, raters[j.kind, j.rater], n)))
+            for j, n in zip(row.judgements, repeats(row.judgements), strict=True)
+        ]
+        placed[row.id] = [s for s in said if s.before is None or not _same(s.before, s.judgement)]
+    return placed
+
+
+def repeats(judgements: Iterable[formats.Judgement]) -> list[int]:
+    """Which reading each judgement is: an annotator's 0, 1, 2, …; a judge's even with a first, odd with b first."""
+    seen: Counter[tuple[str, str, bool]] = Counter()
+    numbers = []
+    for judgement in judgements:
+        is_judge = judgement.kind == Rater.Kind.JUDGE
+        b_first = is_judge and judgement.order == Order.BA
+        key = (judgement.kind, judgement.rater, b_first)
+        numbers.append(2 * seen[key] + b_first if is_judge else seen[key])
+        seen[key] += 1
+    return numbers
+
+
+def _same(old: Judgement, said: formats.Judgement) -> bool:
+    """Whether a stored judgement says what the file says. A time that the file does not tell is no difference."""
+    kept = (old.preference, old.both_bad, old.unparsed_because, old.probability_b, old.aspects, tuple(old.reasons))
+    told = (said.preference, said.both_bad, said.unparsed_because, said.probability_b, said.aspects or {}, said.reasons)
+    timed = said.submitted_at is None or said.submitted_at == old.submitted_at
+    return kept == told and timed and (old.justification, old.order, old.seconds) == (
+        said.justification,
+        said.order,
+        said.seconds,
+    )
+
+
+def _seats(row: Row, old: Comparison | None, said: Mapping[str, list[Said]], overlap: int) -> int:
+    """Seats of the comparison: as many as the form wants, and one for everyone who has answered."""
+    new = sum(s.takes_seat for s in said[row.id])
+    return max(old.overlap, old.seats_taken + new) if old else max(overlap, new)
+
+
+def _judge(said: Sequence[tuple[int, Said]], now: datetime, written: Written) -> None:
+    """Store judgements beside the ids of their comparisons, an annotator's with the seat that it takes."""
+    seated = [
+        Assignment(
+            comparison_id=comparison,
+            rater_id=s.rater_id,
+            repeat=s.repeat,
+            status=Assignment.Status.SUBMITTED,
+            order=s.judgement.order or Order.AB,  # the judgement says null where the file does not tell
+            created_at=s.judgement.submitted_at or now,
+            closed_at=s.judgement.submitted_at or now,
+        )
+        for comparison, s in said
+        if s.takes_seat
+    ]
+    seats = {(a.comparison_id, a.rater_id, a.repeat): a.pk for a in Assignment.objects.bulk_create(seated)}
+    Judgement.objects.filter(pk__in=[s.before.pk for _, s in said if s.before]).update(current=False)
+    Judgement.objects.bulk_create(
+        [_judgement(comparison, s, seats.get((comparison, s.rater_id, s.repeat)), now) for comparison, s in said]
+    )
+    written.judgements_created += sum(s.before is None for _, s in said)
+    written.judgements_revised += sum(s.before is not None for _, s in said)
+
+
+def _judgement(comparison: int, said: Said, seat: int | None, now: datetime) -> Judgement:
+    told, before = said.judgement, said.before
+    return Judgement(
+        comparison_id=comparison,
+        rater_id=said.rater_id,
+        assignment_id=before.assignment_id if before else seat,
+        repeat=said.repeat,
+        revision=before.revision + 1 if before else 1,
+        preference=told.preference,
+        both_bad=told.both_bad,
+        unparsed_because=told.unparsed_because,
+        probability_b=told.probability_b,
+        aspects=told.aspects or {},
+        reasons=list(told.reasons),
+        justification=told.justification,
+        order=told.order,
+        seconds=told.seconds,
+        submitted_at=told.submitted_at or now,
+    )
