@@ -26,13 +26,16 @@ class Aggregate(NamedTuple):
     confusion: FloatArray
     """[R, true class, said class]."""
     skill: FloatArray
-    """[R] probability that the rater says the true class, its classes weighted by the prior; nan without votes."""
+    """[R] probability that the rater says the true class, its classes weighted by the prior; nan where no other
+    rater's vote can be held against any of theirs."""
     skill_low: FloatArray
     skill_high: FloatArray
     n_votes: FloatArray
     """[R] weight of the rater's votes."""
+    n_shared: FloatArray
+    """[R] that of the votes on comparisons which others judged too: what the skill and its Wilson interval rest on."""
     log_likelihood: float | None
-    """Of the votes under the fitted model; None for majority, which has no model."""
+    """Of the votes that were fitted, under the model; None for majority, which has none."""
     n_iter: int
     converged: bool
     """False: ``max_iter`` came first, and the figures are those of an unfinished fit."""
@@ -58,9 +61,10 @@ def majority(votes: Votes, *, smoothing: float = 1.0) -> Aggregate:
     totals = counts.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         posterior = np.where(totals > 0, counts / totals, np.nan)
-    known = np.nan_to_num(posterior)
-    prior, confusion = _maximise(votes, known.T, _pseudo_counts(smoothing))
-    return _finish(votes, posterior, prior, confusion, log_likelihood=None, n_iter=1, converged=True)
+    shared = _shared(votes)
+    prior, confusion = _maximise(shared, _shares(shared), _pseudo_counts(smoothing))
+    fit = _Fit(prior, confusion, None, 1, True)
+    return _finish(votes, shared, posterior, fit)
 
 
 def dawid_skene(votes: Votes, *, max_iter: int = 2000, tol: float = 1e-6, smoothing: float = 1.0) -> Aggregate:
@@ -71,32 +75,62 @@ def dawid_skene(votes: Votes, *, max_iter: int = 2000, tol: float = 1e-6, smooth
     than ``tol``. ``smoothing`` adds to each row of a confusion matrix so many pseudo-votes of a rater who knows the
     answer half of the time and guesses otherwise (the mode under a Dirichlet prior); 0 is the maximum likelihood.
     The result is deterministic. A weight multiplies a vote's log-likelihood.
+
+    A comparison with one vote cannot tell an odd class from an odd rater: only prior times confusion is identified, and
+    EM would run along that ridge. So the model is fitted on comparisons with two votes or more, and then judges all.
     """
     if max_iter < 1:
         raise ValueError("max_iter", "1 or more", max_iter)
     if not tol > 0:
         raise ValueError("tol", "a number above 0", tol)
-    pseudo = _pseudo_counts(smoothing)
-    counts = _class_counts(votes).T
-    posterior = np.where(counts.sum(axis=0) > 0, counts, 1.0)
-    posterior /= posterior.sum(axis=0)
-    converged, n_iter, log_likelihood = not votes.n, 0, 0.0
+    shared = _shared(votes)
+    fit = _fit(shared, max_iter, tol, _pseudo_counts(smoothing))
+    posterior, _ = _expect(votes, fit.prior, fit.confusion)
+    return _finish(votes, shared, np.ascontiguousarray(posterior.T), fit)
+
+
+class _Fit(NamedTuple):
+    prior: FloatArray
+    confusion: FloatArray
+    log_likelihood: float | None
+    n_iter: int
+    converged: bool
+
+
+def _fit(votes: Votes, max_iter: int, tol: float, pseudo: FloatArray) -> _Fit:
+    """EM from the majority."""
+    posterior = _shares(votes)
     prior, confusion = _maximise(votes, posterior, pseudo)
+    log_likelihood, n_iter, converged = 0.0, 0, not votes.n
     while not converged and n_iter < max_iter:
         n_iter += 1
         updated, log_likelihood = _expect(votes, prior, confusion)
         converged = bool(np.abs(updated - posterior).max() < tol)
         posterior = updated
         prior, confusion = _maximise(votes, posterior, pseudo)
-    return _finish(
-        votes,
-        np.ascontiguousarray(posterior.T),
-        prior,
-        confusion,
-        log_likelihood=log_likelihood,
-        n_iter=n_iter,
-        converged=converged,
+    return _Fit(prior, confusion, log_likelihood, n_iter, converged)
+
+
+def _shared(votes: Votes) -> Votes:
+    """The votes on comparisons with two or more, these numbered anew; raters keep their numbers."""
+    several = np.bincount(votes.comparison, minlength=len(votes.comparisons)) >= 2
+    kept = several[votes.comparison]
+    return Votes(
+        comparison=(np.cumsum(several) - 1)[votes.comparison[kept]],
+        rater=votes.rater[kept],
+        value=votes.value[kept],
+        strength=votes.strength[kept],
+        weight=votes.weight[kept],
+        comparisons=tuple(np.flatnonzero(several).tolist()),
+        raters=votes.raters,
     )
+
+
+def _shares(votes: Votes) -> FloatArray:
+    """[K, C] shares of the votes' weight, each comparison having some."""
+    counts = _class_counts(votes)
+    shares: FloatArray = np.ascontiguousarray((counts / counts.sum(axis=1, keepdims=True)).T)
+    return shares
 
 
 def _pseudo_counts(smoothing: float) -> FloatArray:
@@ -146,31 +180,23 @@ def _maximise(votes: Votes, posterior: FloatArray, pseudo: FloatArray) -> tuple[
     return prior, np.ascontiguousarray(confusion.transpose(1, 0, 2))
 
 
-def _finish(
-    votes: Votes,
-    posterior: FloatArray,
-    prior: FloatArray,
-    confusion: FloatArray,
-    *,
-    log_likelihood: float | None,
-    n_iter: int,
-    converged: bool,
-) -> Aggregate:
-    n_votes = _sums(votes.rater, votes.weight, len(votes.raters))
-    skill = np.where(n_votes > 0, np.einsum("k,rkk->r", prior, confusion), np.nan)
-    low, high = wilson_bounds(skill, n_votes)
+def _finish(votes: Votes, shared: Votes, posterior: FloatArray, fit: _Fit) -> Aggregate:
+    n_shared = _sums(shared.rater, shared.weight, len(votes.raters))
+    skill = np.where(n_shared > 0, np.einsum("k,rkk->r", fit.prior, fit.confusion), np.nan)
+    low, high = wilson_bounds(skill, n_shared)
     return Aggregate(
         posterior=posterior,
         strength=_strength(votes, posterior),
-        prior=prior,
-        confusion=confusion,
+        prior=fit.prior,
+        confusion=fit.confusion,
         skill=skill,
         skill_low=low,
         skill_high=high,
-        n_votes=n_votes,
-        log_likelihood=log_likelihood,
-        n_iter=n_iter,
-        converged=converged,
+        n_votes=_sums(votes.rater, votes.weight, len(votes.raters)),
+        n_shared=n_shared,
+        log_likelihood=fit.log_likelihood,
+        n_iter=fit.n_iter,
+        converged=fit.converged,
     )
 
 
