@@ -49,7 +49,7 @@ class RouteParams(Params):
 
 
 class NoiseParams(Params):
-    method: Literal["consensus-entropy", "reward-model", "all"] = "all"
+    method: Literal["consensus-entropy", "reward-model-disagreement", "all"] = "all"
 
 
 class TrainParams(Params):

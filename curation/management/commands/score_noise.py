@@ -11,4 +11,4 @@ class Command(RunCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--method", help="consensus-entropy, reward-model or all (default)")
+        parser.add_argument("--method", help="consensus-entropy, reward-model-disagreement or all (default)")

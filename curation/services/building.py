@@ -1,0 +1,349 @@
+"""Building a dataset version: a recipe applied to the judgements of one moment, row by row, then frozen.
+
+Rows come in the order of their external ids and raters under names that do not depend on the database, so that the same
+judgements under the same recipe give the same bytes anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from annotate.models import Comparison, Judgement, Rater
+from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
+from curation.exports.files import ROW_GROUP_ROWS, RowsDigest, ndjson_line
+from curation.exports.recipe import Candidate, Dropped, Recipe, count_dropped, select
+from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
+from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseScore, VersionFile
+from curation.stats import Aggregate, Estimate, Votes
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Collate
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Invalid, NotFound
+from tiebreak.core.models import record
+from tiebreak.core.transitions import move
+from tiebreak.runs import ledger, store
+from tiebreak.runs.ledger import Execution
+
+from . import loading
+from .aggregating import METHODS, alpha_of
+from .words import told
+
+BATCH: Final = 2_000
+
+
+def start(
+    name: str, project: Project, recipe: Mapping[str, Any], *, by: Any, wake: bool = True
+) -> DatasetVersion:
+    """A new version, still building, and its run. Checks the recipe first; locks the dataset for its number."""
+    with told():
+        parsed = Recipe.from_dict(recipe)
+    as_json = json.loads(json.dumps(parsed.to_dict()))
+    digest = hashlib.sha256(json.dumps(as_json, sort_keys=True).encode()).hexdigest()
+    with transaction.atomic():
+        dataset = _dataset(name, project, by)
+        last = DatasetVersion.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
+        version = DatasetVersion.objects.create(
+            dataset=dataset,
+            number=last + 1,
+            recipe=as_json,
+            recipe_sha256=digest,
+            code_version=code_version(),
+            created_by=by if getattr(by, "pk", None) else None,
+        )
+        run_ = ledger.start("build", project=project, params={"version": version.pk}, by=by, wake=wake)
+        DatasetVersion.objects.filter(pk=version.pk).update(run=run_)
+        record("dataset.build_started", version, by=by, project=project, recipe=digest)
+    version.refresh_from_db()
+    return version
+
+
+def _dataset(name: str, project: Project, by: Any) -> Dataset:
+    dataset = Dataset.objects.select_for_update().filter(name=name).first()
+    if dataset is None:
+        dataset = Dataset(project=project, name=name)
+        try:
+            dataset.full_clean(exclude=["project"])
+        except ValidationError as error:
+            raise Invalid(f"name: {' '.join(error.messages)} (got {name!r})", field="name") from None
+        dataset.save()
+        record("dataset.created", dataset, by=by, project=project)
+    elif dataset.project_id != project.pk:
+        raise NotFound(f"The name {name!r} belongs to a dataset of another project.", code="dataset_elsewhere")
+    return dataset
+
+
+@cache
+def code_version() -> str:
+    """The release, with the commit where the code runs from a checkout."""
+    try:
+        told_ = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", "-C", str(settings.BASE_DIR), "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return str(settings.VERSION)
+    return f"{settings.VERSION}+{told_.stdout.strip()}"
+
+
+def run(execution: Execution) -> Mapping[str, Any]:
+    """Params: version (id). A build that was killed starts over: nobody has seen its rows."""
+    version = DatasetVersion.objects.select_related("dataset__project").get(pk=execution.params["version"])
+    if version.status == DatasetVersion.Status.READY:
+        return _told(version)
+    if version.status == DatasetVersion.Status.FAILED:
+        move(version, DatasetVersion.Status.BUILDING)
+    for part in (version.files, version.rows, version.dropped_rows):
+        part.all().delete()
+    try:
+        _build(execution, version)
+    except Exception:
+        if version.status == DatasetVersion.Status.BUILDING:
+            move(version, DatasetVersion.Status.FAILED, event="dataset.failed", project=version.dataset.project)
+        raise
+    return _told(version)
+
+
+def _build(execution: Execution, version: DatasetVersion) -> None:
+    project, recipe = version.dataset.project, Recipe.from_dict(version.recipe)
+    material = Material(project, recipe)
+    total = material.count()
+    execution.progress(0, total, note="following the recipe")
+    digest, statistics, causes = RowsDigest(), Statistics(), Counter[str]()
+    position = seen = 0
+    batch: list[Row | Dropped] = []
+    ids: dict[str, int] = {}
+    for verdict in select(recipe, material.candidates(ids)):
+        batch.append(verdict)
+        if isinstance(verdict, Dropped):
+            causes[verdict.rule] += 1
+        else:
+            digest.add(verdict)
+            statistics.add(verdict)
+        if len(batch) >= BATCH:
+            position += _store(version, batch, ids, position)
+            seen += len(batch)
+            batch.clear()
+            execution.progress(seen, total)
+    position += _store(version, batch, ids, position)
+    if position == 0:
+        why = ", ".join(f"{rule} {n}" for rule, n in causes.most_common())
+        raise Invalid(f"The recipe leaves no row: {total} comparisons, dropped by {why or 'nothing'}.", code="no_rows")
+    for split in SPLITS:
+        _write_file(execution, version, split)
+    dropped = {**count_dropped(()), **causes}
+    facts = material.facts(version, digest.hexdigest(), dropped)
+    with transaction.atomic():
+        execution.fence()
+        move(
+            version,
+            DatasetVersion.Status.READY,
+            by=execution.run.created_by,
+            project=project,
+            event="dataset.ready",
+            rows_sha256=digest.hexdigest(),
+            counts={split: statistics.splits[split] for split in SPLITS},
+            dropped={rule: n for rule, n in dropped.items() if n},
+            statistics=_figures(statistics, material.agreement),
+            card=render_card(facts, statistics),
+        )
+    execution.progress(total, total)
+
+
+def _told(version: DatasetVersion) -> Mapping[str, Any]:
+    return {
+        "version": str(version),
+        "rows_sha256": version.rows_sha256,
+        "counts": version.counts,
+        "dropped": version.dropped,
+        "files": {file.name: file.artifact_id for file in version.files.all()},
+    }
+
+
+def _store(version: DatasetVersion, batch: Sequence[Row | Dropped], ids: dict[str, int], position: int) -> int:
+    rows = [verdict for verdict in batch if not isinstance(verdict, Dropped)]
+    with transaction.atomic():
+        DatasetRow.objects.bulk_create(
+            DatasetRow(
+                version=version,
+                position=position + i,
+                comparison_id=ids[row["id"]],
+                split=row["split"],
+                row=row,
+                sha256=hashlib.sha256(ndjson_line(row)).hexdigest(),
+            )
+            for i, row in enumerate(rows)
+        )
+        DroppedRow.objects.bulk_create(
+            DroppedRow(version=version, comparison_id=ids[d.id], rule=d.rule, cause=d.cause[:300])
+            for d in batch
+            if isinstance(d, Dropped)
+        )
+    ids.clear()
+    return len(rows)
+
+
+def _write_file(execution: Execution, version: DatasetVersion, split: str) -> None:
+    """One typed Parquet file a split, in row groups, straight into the store."""
+    rows = version.rows.filter(split=split).order_by("position").values_list("row", flat=True)
+    written, block = 0, []
+    with store.writing("application/vnd.apache.parquet") as incoming:
+        with pq.ParquetWriter(incoming.file, SCHEMA, compression="zstd") as writer:
+            for row in rows.iterator(chunk_size=BATCH):
+                block.append(row)
+                if len(block) == ROW_GROUP_ROWS:
+                    writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
+                    written += len(block)
+                    block.clear()
+                    execution.check()
+            writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
+            written += len(block)
+    name = f"{split}.parquet"
+    VersionFile.objects.create(version=version, name=name, split=split, rows=written, artifact=incoming.artifact)
+    execution.keep(incoming.artifact, name)
+
+
+class Material:
+    """What a recipe is applied to: a project's comparisons with the consensus that the recipe asks for."""
+
+    def __init__(self, project: Project, recipe: Recipe) -> None:
+        self.project, self.recipe = project, recipe
+        judgements = loading.judgements_of(project)
+        people = loading.raters_of(project, Rater.Kind.ANNOTATOR)
+        self.votes: Votes = judgements.votes(None if recipe.include_judges else people)
+        if self.votes.n == 0:
+            raise Invalid("There are no judgements to build from yet.", code="empty")
+        self.fit: Aggregate = METHODS[recipe.method](self.votes)
+        self.place = {int(str(c)): i for i, c in enumerate(self.votes.comparisons)}
+        self.agreement: Estimate = alpha_of(judgements.votes(people), seed=0)
+        self.raters = {r.pk: r for r in Rater.objects.filter(project=project).select_related("user")}
+
+    def count(self) -> int:
+        return Comparison.objects.filter(project=self.project).exclude(status="withdrawn").count()
+
+    def candidates(self, ids: dict[str, int]) -> Iterator[Candidate]:
+        """Comparisons in the order of their external ids, byte by byte; `ids` learns the row behind each of them."""
+        rows = (
+            Comparison.objects.filter(project=self.project)
+            .exclude(status=Comparison.Status.WITHDRAWN)
+            .select_related("prompt", "completion_a", "completion_b")
+            .order_by(Collate("external_id", "C"))
+        )
+        batch: list[Comparison] = []
+        for row in rows.iterator(chunk_size=BATCH):
+            batch.append(row)
+            if len(batch) == BATCH:
+                yield from self._candidates(batch, ids)
+                batch = []
+        yield from self._candidates(batch, ids)
+
+    def _candidates(self, rows: Sequence[Comparison], ids: dict[str, int]) -> Iterator[Candidate]:
+        keys = [row.pk for row in rows]
+        votes = self._votes(keys)
+        noise: dict[int, dict[str, float]] = {}
+        for pk, method, score in NoiseScore.objects.filter(comparison__in=keys).values_list(
+            "comparison_id", "method", "score"
+        ):
+            noise.setdefault(pk, {})[method] = score
+        for row in rows:
+            ids[row.external_id] = row.pk
+            place = self.place.get(row.pk)
+            a, tie, b = (1 / 3, 1 / 3, 1 / 3) if place is None else self.fit.posterior[place].tolist()
+            yield Candidate(
+                id=row.external_id,
+                prompt=row.prompt.messages,
+                completion_a=row.completion_a.messages,
+                completion_b=row.completion_b.messages,
+                posterior=(round(a, 6), round(tie, 6), round(b, 6)),
+                preference=0.0 if place is None else round(float(np.clip(self.fit.strength[place], -3, 3)), 6),
+                votes=votes.get(row.pk, ()),
+                group=row.group,
+                generator_a=row.completion_a.generator or None,
+                generator_b=row.completion_b.generator or None,
+                noise=noise.get(row.pk, {}),
+                metadata=row.metadata,
+            )
+
+    def _votes(self, keys: Sequence[int]) -> dict[int, list[VoteRow]]:
+        """One vote a rater: a judge's two orders are their mean, with no order of their own."""
+        said: dict[int, dict[int, list[tuple[int | None, bool, str | None]]]] = {}
+        rows = Judgement.objects.current().filter(comparison__in=keys).order_by("repeat")
+        for comparison, rater, preference, both_bad, order in rows.values_list(
+            "comparison_id", "rater_id", "preference", "both_bad", "order"
+        ):
+            said.setdefault(comparison, {}).setdefault(rater, []).append((preference, both_bad, order))
+        return {
+            comparison: sorted(
+                (self._vote(rater, readings) for rater, readings in by_rater.items()),
+                key=lambda vote: (vote["kind"], vote["rater"]),
+            )
+            for comparison, by_rater in said.items()
+        }
+
+    def _vote(self, rater: int, readings: Sequence[tuple[int | None, bool, str | None]]) -> VoteRow:
+        parsed = [p for p, _, _ in readings if p is not None]
+        return {
+            "rater": public_name(self.raters[rater], self.project),
+            "kind": self.raters[rater].kind,
+            "preference": sum(parsed) / len(parsed) if parsed else None,
+            "both_bad": all(bad for _, bad, _ in readings),
+            "order": readings[0][2] if len(readings) == 1 else None,
+        }
+
+    def facts(self, version: DatasetVersion, digest: str, dropped: Mapping[str, int]) -> CardFacts:
+        skills = zip(self.fit.skill, self.fit.skill_low, self.fit.skill_high, self.fit.n_votes, strict=True)
+        told_ = [
+            RaterFacts(
+                name=public_name(self.raters[int(str(rater))], self.project),
+                kind=self.raters[int(str(rater))].kind,
+                n_votes=int(n),
+                skill=Estimate(float(skill), float(low), float(high), int(n)),
+            )
+            for rater, (skill, low, high, n) in zip(self.votes.raters, skills, strict=True)
+        ]
+        return CardFacts(
+            name=version.dataset.name,
+            version=version.number,
+            digest=digest,
+            recipe=version.recipe,
+            dropped=dropped,
+            raters=told_ if len(told_) <= 50 else (),
+            agreement=self.agreement,
+            description=version.dataset.description or self.project.description,
+            license=version.dataset.licence or "other",
+            simulated=any(rater.simulated for rater in self.raters.values()),
+        )
+
+
+def public_name(rater: Rater, project: Project) -> str:
+    """How a rater is called in a version: imported names as they came, people who sign in under a pseudonym."""
+    if rater.user is None:
+        return rater.name
+    digest = hashlib.sha256(f"{project.slug}/{rater.user.username}".encode()).hexdigest()
+    return f"annotator-{digest[:10]}"
+
+
+def _figures(statistics: Statistics, agreement: Estimate) -> dict[str, Any]:
+    return {
+        "rows": statistics.n,
+        "groups": len(statistics.groups),
+        "sources": dict(sorted(statistics.sources.items())),
+        "chosen_longer": statistics.chosen_longer,
+        "lengths_differ": statistics.lengths_differ,
+        "chosen_first": statistics.chosen_first,
+        "decided_with_order": statistics.decided_with_order,
+        "votes": statistics.votes,
+        "judge_votes": statistics.judge_votes,
+        "alpha_people": agreement._asdict(),
+    }

@@ -1,0 +1,197 @@
+"""The list of comparisons by named filters, and one comparison's whole life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annotate.models import Assignment, Comparison, JudgeCall, Judgement
+from curation.models import Consensus, DatasetRow, DroppedRow, NoiseScore, RewardMargin, RoutingDecision
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Cast, Left
+from tiebreak.accounts.models import Project
+from tiebreak.core.models import Event
+
+from .paging import Cursor, Page, page_of
+
+EXCERPT: Final = 180
+# Entropy of the consensus in bits: log2(3) = 1.58 knows nothing at all, 1.0 is two sides in balance.
+DISAGREEMENT: Final[Mapping[str, Q]] = {
+    "high": Q(consensus__entropy__gte=0.9),
+    "some": Q(consensus__entropy__gte=0.4, consensus__entropy__lt=0.9),
+    "little": Q(consensus__entropy__lt=0.4),
+    "unknown": Q(consensus=None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a curator may filter by, by name; empty means any."""
+
+    q: str = ""
+    status: str = ""
+    route: str = ""
+    group: str = ""
+    disagreement: str = ""
+    noise: str = ""
+    rater: int | None = None
+    returned: bool = False
+    unparsed: bool = False
+    failed: bool = False
+
+    def on(self) -> bool:
+        return self != Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One comparison in the list."""
+
+    pk: int
+    external_id: str
+    excerpt: str
+    status: str
+    route: str
+    seats_taken: int
+    overlap: int
+    side: str | None
+    probability: float | None
+    entropy: float | None
+    n_annotators: int
+    n_judges: int
+    noise: str | None
+    returned_because: str
+
+
+def comparisons(project: Project, filters: Filters, cursor: Cursor) -> Page[Line]:
+    """One page of the project's comparisons (two queries)."""
+    found = _filtered(Comparison.objects.filter(project=project), filters)
+    last = KeyTextTransform("content", KeyTransform("-1", "prompt__messages"))
+    rows = found.annotate(
+        excerpt=Left(Cast(last, TextField()), EXCERPT + 1),
+        noise=Subquery(_noise().order_by("-score").values("decision")[:1], output_field=CharField()),
+    ).values(
+        "pk", "external_id", "excerpt", "status", "route", "seats_taken", "overlap", "noise", "returned_because",
+        "consensus__p_a", "consensus__p_tie", "consensus__p_b", "consensus__entropy", "consensus__n_annotators",
+        "consensus__n_judges",
+    )  # fmt: skip
+    return page_of(rows, cursor, make=_line)
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    chances = {side: row[f"consensus__p_{side}"] for side in ("a", "tie", "b")}
+    known = chances["a"] is not None
+    side = max(chances, key=lambda s: chances[s]) if known else None
+    text = row["excerpt"] or ""
+    return Line(
+        pk=row["pk"],
+        external_id=row["external_id"],
+        excerpt=text if len(text) <= EXCERPT else text[:EXCERPT].rstrip() + "…",
+        status=row["status"],
+        route=row["route"],
+        seats_taken=row["seats_taken"],
+        overlap=row["overlap"],
+        side=side,
+        probability=chances[side] if side else None,
+        entropy=row["consensus__entropy"],
+        n_annotators=row["consensus__n_annotators"] or 0,
+        n_judges=row["consensus__n_judges"] or 0,
+        noise=row["noise"],
+        returned_because=row["returned_because"],
+    )
+
+
+def _noise() -> QuerySet[NoiseScore]:
+    return NoiseScore.objects.filter(comparison=OuterRef("pk"))
+
+
+def _called(status: str) -> Exists:
+    return Exists(JudgeCall.objects.filter(comparison=OuterRef("pk"), status=status))
+
+
+def _text(value: str) -> Q:
+    return Q(external_id=value) | Q(prompt__messages__icontains=value)
+
+
+FILTERS: Final[Mapping[str, Callable[[Any], Q | Exists]]] = {
+    "q": _text,
+    "status": lambda value: Q(status=value),
+    "route": lambda value: Q(route=value),
+    "group": lambda value: Q(group=value),
+    "disagreement": lambda value: DISAGREEMENT[value],
+    "noise": lambda value: Exists(_noise().filter(decision=value)),
+    "rater": lambda value: Exists(Judgement.objects.filter(comparison=OuterRef("pk"), rater=value)),
+    "returned": lambda value: ~Q(returned_because=""),
+    "unparsed": lambda value: _called(JudgeCall.Status.UNPARSED),
+    "failed": lambda value: _called(JudgeCall.Status.FAILED),
+}
+
+
+def _filtered(found: QuerySet[Comparison], filters: Filters) -> QuerySet[Comparison]:
+    for name, condition in FILTERS.items():
+        if value := getattr(filters, name):
+            found = found.filter(condition(value))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A judgement with the call that made it, where a judge made it."""
+
+    judgement: Judgement
+    call: JudgeCall | None
+    shown: str
+    """The letter of the completion that stood left or first: A, B, or empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Everything that is known of one comparison."""
+
+    comparison: Comparison
+    consensus: Consensus | None
+    readings: Sequence[Reading]
+    failed_calls: Sequence[JudgeCall]
+    waiting: Sequence[Assignment]
+    routing: Sequence[RoutingDecision]
+    noise: Sequence[NoiseScore]
+    rows: Sequence[DatasetRow]
+    dropped: Sequence[DroppedRow]
+    margins: Sequence[RewardMargin]
+    events: Sequence[Event]
+
+
+def life(comparison: Comparison) -> Life:
+    """The life of a comparison that `one` found (nine queries)."""
+    judgements = list(
+        comparison.judgements.select_related("rater", "rubric", "form").order_by("-current", "submitted_at", "id")
+    )
+    calls = list(comparison.judge_calls.select_related("judge").order_by("id"))
+    by_judgement = {call.judgement_id: call for call in calls if call.judgement_id}
+    return Life(
+        comparison=comparison,
+        consensus=getattr(comparison, "consensus", None),
+        readings=[Reading(j, by_judgement.get(j.pk), (j.order or "")[:1].upper()) for j in judgements],
+        failed_calls=[call for call in calls if call.judgement_id is None],
+        waiting=list(comparison.assignments.select_related("rater").exclude(status="submitted").order_by("id")),
+        routing=list(comparison.routing_decisions.all()),
+        noise=list(comparison.noise_scores.order_by("-score")),
+        rows=list(comparison.rows.select_related("version__dataset").defer("row").order_by("id")),
+        dropped=list(comparison.dropped_rows.select_related("version__dataset").order_by("id")),
+        margins=list(comparison.reward_margins.select_related("reward_model").order_by("id")),
+        events=_events(comparison, judgements),
+    )
+
+
+def one(project: Project, pk: int) -> Comparison | None:
+    """A comparison of the project with its texts and consensus (one query)."""
+    related = ("prompt", "completion_a", "completion_b", "consensus__aggregation")
+    return Comparison.objects.select_related(*related).filter(project=project, pk=pk).first()
+
+
+def _events(comparison: Comparison, judgements: Sequence[Judgement]) -> list[Event]:
+    of_it = Q(target_type="annotate.comparison", target_id=str(comparison.pk))
+    of_them = Q(target_type="annotate.judgement", target_id__in=[str(j.pk) for j in judgements])
+    return list(Event.objects.filter(of_it | of_them).select_related("actor").order_by("id")[:500])

@@ -1,0 +1,89 @@
+"""Datasets, their versions, and what each version left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile
+from tiebreak.accounts.models import Project
+
+from .paging import Cursor, Page, page_of
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLine:
+    dataset: Dataset
+    versions: int
+    latest: DatasetVersion | None
+    """The last version that is ready."""
+
+    @property
+    def rows(self) -> int | None:
+        return sum(self.latest.counts.values()) if self.latest else None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    version: DatasetVersion
+    splits: Sequence[tuple[str, int, int | None]]
+    """(split, rows, change since the previous version or None)."""
+    dropped: Sequence[tuple[str, int, int | None]]
+    """(rule, comparisons, change)."""
+    files: Sequence[VersionFile]
+    previous: DatasetVersion | None
+    models: Sequence[RewardModel]
+
+    @property
+    def rows(self) -> int:
+        return sum(n for _, n, _ in self.splits)
+
+
+def datasets(project: Project) -> list[DatasetLine]:
+    """Two queries."""
+    lines = []
+    for dataset in Dataset.objects.filter(project=project).prefetch_related("versions"):
+        versions = sorted(dataset.versions.all(), key=lambda v: -v.number)
+        ready = [v for v in versions if v.status == DatasetVersion.Status.READY]
+        lines.append(DatasetLine(dataset, len(versions), ready[0] if ready else None))
+    return lines
+
+
+def dataset(project: Project, name: str) -> tuple[Dataset, Sequence[DatasetVersion]] | None:
+    """A dataset with its versions, newest first (two queries), or None."""
+    found = Dataset.objects.filter(project=project, name=name).first()
+    if found is None:
+        return None
+    versions = found.versions.select_related("run", "created_by").defer("card", "statistics").order_by("-number")
+    return found, list(versions)
+
+
+def version(project: Project, name: str, number: int) -> DatasetVersion | None:
+    """One query."""
+    found = DatasetVersion.objects.select_related("dataset", "run", "aggregation", "created_by")
+    return found.filter(dataset__project=project, dataset__name=name, number=number).first()
+
+
+def version_page(version: DatasetVersion) -> VersionPage:
+    """Three queries."""
+    earlier = DatasetVersion.objects.filter(dataset=version.dataset_id, number__lt=version.number, status="ready")
+    previous = earlier.order_by("-number").defer("card").first()
+    return VersionPage(
+        version=version,
+        splits=_changes(version.counts, previous.counts if previous else None),
+        dropped=_changes(version.dropped, previous.dropped if previous else None),
+        files=list(version.files.select_related("artifact")),
+        previous=previous,
+        models=list(version.reward_models.all()),
+    )
+
+
+def _changes(now: Mapping[str, int], before: Mapping[str, int] | None) -> list[tuple[str, int, int | None]]:
+    names = [*now, *(name for name in before or {} if name not in now)]
+    return [(n, now.get(n, 0), now.get(n, 0) - before.get(n, 0) if before is not None else None) for n in names]
+
+
+def dropped_rows(version: DatasetVersion, rule: str, cursor: Cursor) -> Page[DroppedRow]:
+    """Two queries."""
+    found = DroppedRow.objects.filter(version=version).select_related("comparison")
+    return page_of(found.filter(rule=rule) if rule else found, cursor, make=lambda row: row)

@@ -1,0 +1,162 @@
+"""A project's home: how far it is, how good it is, what it cost, and what needs a person now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from annotate.models import Comparison, JudgeCall, Judgement, Rubric
+from curation.models import Aggregation
+from curation.stats import Estimate
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import TruncDate
+from django.utils import timezone
+from tiebreak.accounts.models import Project
+from tiebreak.runs.models import Run
+
+from . import sides
+
+DAYS: Final = 14
+WAIT: Final = timedelta(minutes=1)
+WOKEN: Final = 2  # sent so often without an answer: nobody listens
+RECENT: Final = timedelta(days=7)
+FEW: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Comparisons by state, and by route within each state."""
+
+    total: int
+    states: Mapping[str, int]
+    routes: Mapping[str, int]
+    returned: int
+    settled: float | None
+    """Share settled of all that are not withdrawn; None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    spent: Decimal
+    budget: Decimal | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    label: str
+    people: int
+    judges: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    progress: Progress
+    aggregation: Aggregation | None
+    people: Estimate
+    everybody: Estimate
+    judges: Estimate
+    """Judges' accuracy against people on the audit slice."""
+    spend: Spend
+    days: Sequence[Day]
+    disputed: int
+    returned: int
+    unparsed: int
+    failed_calls: int
+    failed_runs: Sequence[Run]
+    stuck_runs: Sequence[Run]
+    drafts: Sequence[Rubric]
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing needs anybody now."""
+        counts = (self.disputed, self.returned, self.unparsed, self.failed_calls)
+        return not (any(counts) or self.failed_runs or self.stuck_runs or self.drafts)
+
+
+def home(project: Project) -> Home:
+    """Eight queries."""
+    progress = _progress(project)
+    aggregation = Aggregation.objects.filter(project=project, current=True).first()
+    calls = {
+        row["status"]: row
+        for row in JudgeCall.objects.filter(judge__project=project)
+        .values("status")
+        .annotate(n=Count("pk"), price=Sum("price"))
+    }
+    failed, stuck = _runs(project)
+    agreement: Mapping[str, Any] = aggregation.agreement if aggregation else {}
+    return Home(
+        progress=progress,
+        aggregation=aggregation,
+        people=estimate(agreement.get("people"), "no aggregation yet"),
+        everybody=estimate(agreement.get("people_and_judges"), "no aggregation yet"),
+        judges=sides.pooled(
+            sides.accuracy(project, audit=True), reason="no audited comparison has both a judge's and people's verdict"
+        ),
+        spend=_spend(project, sum((row["price"] or Decimal(0) for row in calls.values()), Decimal(0))),
+        days=_days(project),
+        disputed=progress.states.get("disputed", 0),
+        returned=progress.returned,
+        unparsed=calls.get("unparsed", {}).get("n", 0),
+        failed_calls=calls.get("failed", {}).get("n", 0),
+        failed_runs=failed,
+        stuck_runs=stuck,
+        drafts=list(Rubric.objects.filter(project=project, status=Rubric.Status.DRAFT)[:FEW]),
+    )
+
+
+def estimate(stored: Mapping[str, Any] | None, reason: str = "not measured") -> Estimate:
+    """A figure as JSON keeps it, {value, low, high, n, reason}; what is absent has the given reason."""
+    if not stored or stored.get("value") is None:
+        return Estimate(None, reason=(stored or {}).get("reason") or reason)
+    return Estimate(stored["value"], stored.get("low"), stored.get("high"), stored.get("n") or 0)
+
+
+def _progress(project: Project) -> Progress:
+    back = Count("pk", filter=~Q(returned_because="") & Q(status="open"))
+    rows = list(
+        Comparison.objects.filter(project=project).order_by().values("status", "route").annotate(n=Count("pk"), back=back)
+    )
+    states = {status: sum(r["n"] for r in rows if r["status"] == status) for status in Comparison.Status.values}
+    routes = {route: sum(r["n"] for r in rows if r["route"] == route) for route in Comparison.Route.values}
+    total = sum(states.values())
+    wanted = total - states["withdrawn"]
+    settled = states["settled"] / wanted if wanted else None
+    return Progress(total, states, routes, sum(r["back"] for r in rows), settled)
+
+
+def _spend(project: Project, spent: Decimal) -> Spend:
+    share = min(1.0, float(spent / project.budget)) if project.budget else None
+    return Spend(spent, project.budget, share)
+
+
+def _days(project: Project) -> list[Day]:
+    """Judgements a day, the last DAYS days, empty days included."""
+    today = timezone.now().date()
+    first = today - timedelta(days=DAYS - 1)
+    made = (
+        Judgement.objects.filter(comparison__project=project, submitted_at__date__gte=first)
+        .order_by()
+        .values(day=TruncDate("submitted_at"))
+        .annotate(people=Count("pk", filter=Q(rater__kind="annotator")), judges=Count("pk", filter=Q(rater__kind="judge")))
+    )
+    counts = {row["day"]: row for row in made}
+    days = [first + timedelta(days=i) for i in range(DAYS)]
+    none = {"people": 0, "judges": 0}
+    return [Day(f"{d:%d %b}", counts.get(d, none)["people"], counts.get(d, none)["judges"]) for d in days]
+
+
+def _runs(project: Project) -> tuple[list[Run], list[Run]]:
+    """Runs that failed lately, and runs that wait although workers were woken for them."""
+    now = timezone.now()
+    failed = Q(status=Run.Status.FAILED, finished_at__gt=now - RECENT)
+    stuck = Q(status=Run.Status.QUEUED, created_at__lt=now - WAIT, not_before__lte=now, wakes__gte=WOKEN)
+    runs = list(Run.objects.filter(failed | stuck, project=project)[:50])
+    return (
+        [run for run in runs if run.status == Run.Status.FAILED][:FEW],
+        [run for run in runs if run.status == Run.Status.QUEUED],
+    )
