@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 from django.core.cache import cache
 
-from annotate.rendering import RENDERER_VERSION, Rendered, render
+from annotate.rendering import RENDERER_VERSION, Rendered, render, render_raw
 
 register = template.Library()
 
@@ -27,7 +27,14 @@ def render_cached(text: str) -> Rendered:
 @register.inclusion_tag("annotate/_rendered.html")
 def rendered(text: str, raw_view: bool = True) -> dict[str, Any]:
     """`{% rendered text %}`: the text, set in its own direction, and its raw source behind a disclosure."""
-    return {"rendered": render_cached(text), "text": text, "raw_view": raw_view}
+    return {"rendered": render_cached(text), "raw": render_raw(text) if raw_view else None, "raw_view": raw_view}
+
+
+@register.filter
+def item(values: Mapping[str, Any] | None, key: str) -> str:
+    """`{{ draft|item:name }}`: the value under a key that is itself a variable, as text; empty if absent."""
+    value = (values or {}).get(key)
+    return "" if value is None else str(value)
 
 
 @register.inclusion_tag("annotate/_conversation.html")
