@@ -65,10 +65,8 @@ def simulate_judgements(
     ]
 
 
-def _judge(
-    comparison: int, strength: float, rater: SimulatedRater, levels: int, rng: np.random.Generator
-) -> SimulatedJudgement:
-    a_first = bool(rng.random() < 0.5)
+def answer(strength: float, rater: SimulatedRater, *, a_first: bool, levels: int, rng: np.random.Generator) -> int:
+    """The preference that a simulated rater gives to a comparison of this true strength, shown in this order."""
     truth = int(np.sign(strength))
     if rng.random() < abs(rater.side_bias):
         side = -1 if a_first == (rater.side_bias > 0) else 1
@@ -77,4 +75,12 @@ def _judge(
     else:
         side = int(rng.choice([other for other in (-1, 0, 1) if other != truth]))
     size = int(np.clip(round(abs(strength)) + rng.integers(-1, 2), 1, levels))
-    return SimulatedJudgement(comparison, rater.name, side * size, "ab" if a_first else "ba")
+    return side * size
+
+
+def _judge(
+    comparison: int, strength: float, rater: SimulatedRater, levels: int, rng: np.random.Generator
+) -> SimulatedJudgement:
+    a_first = bool(rng.random() < 0.5)
+    preference = answer(strength, rater, a_first=a_first, levels=levels, rng=rng)
+    return SimulatedJudgement(comparison, rater.name, preference, "ab" if a_first else "ba")
