@@ -5,10 +5,11 @@ Identity (`a`, `b`) never changes; left and right are screen position only. `ab`
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 Order: TypeAlias = Literal["ab", "ba"]
 ORDERS: Final[tuple[Order, Order]] = ("ab", "ba")
 
@@ -66,3 +67,10 @@ def to_identity(screen_value: int, order: str) -> int:
 def to_screen(preference: int, order: str) -> int:
     """The screen answer that stands for a preference: the inverse of `to_identity`, which is its own inverse."""
     return to_identity(preference, order)
+
+
+def sides(a: T, b: T, order: str) -> tuple[T, T]:
+    """What stands left and what stands right in this order."""
+    if order not in ORDERS:
+        raise ValueError("order", "ab or ba", order)
+    return (a, b) if order == "ab" else (b, a)

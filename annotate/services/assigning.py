@@ -32,6 +32,7 @@ CLAIM_ATTEMPTS: Final = 5
 REAP_BATCH: Final = 500
 MAX_DRAFT_CHARS: Final = 100_000
 MAX_REASON_CHARS: Final = 300
+SHOWN: Final = ("project", "prompt", "completion_a", "completion_b")  # what a screen reads of a comparison
 
 
 def rater_for(project: Project, user: User) -> Rater:
@@ -90,9 +91,9 @@ def save_draft(assignment: Assignment, draft: Mapping[str, Any], *, by: User, no
     """Keep what was typed so far, and renew the lease. Where the lease was lost, the draft is kept all the same."""
     _only_holder(assignment, by)
     clean = _clean_draft(draft)
-    rows = Assignment.objects.filter(pk=assignment.pk)
-    if rows.filter(status=Status.LEASED).update(draft=clean, expires_at=lease_end(assignment.form, now)):
-        assignment.draft = clean
+    rows, expires_at = Assignment.objects.filter(pk=assignment.pk), lease_end(assignment.form, now)
+    if rows.filter(status=Status.LEASED).update(draft=clean, expires_at=expires_at):
+        assignment.draft, assignment.expires_at = clean, expires_at
         return assignment
     rows.exclude(status=Status.SUBMITTED).update(draft=clean)
     raise lease_lost()
@@ -176,7 +177,7 @@ def _only_holder(assignment: Assignment, by: User) -> None:
 def _held(rater: Rater, now: datetime) -> Assignment | None:
     """The rater's live lease, renewed where it had lapsed; one of a withdrawn comparison is given back."""
     leased = Assignment.objects.filter(rater=rater, status=Status.LEASED)
-    held = leased.select_related("form", "rater", "comparison__project").first()
+    held = leased.select_related("form__rubric", "rater__project", *(f"comparison__{name}" for name in SHOWN)).first()
     if held is None:
         return None
     if held.comparison.status == Comparison.Status.WITHDRAWN:
@@ -214,7 +215,7 @@ def _claim(rater: Rater, now: datetime, rng: np.random.Generator) -> Assignment 
 
 def _lock(rater: Rater, urgency: int, start: float, *, skip: bool) -> Comparison | None:
     """The first comparison of the rater's queue from `start` onwards and round again, the most urgent level first."""
-    queue = queue_of(rater).order_by("shuffle", "id").select_related("project", "prompt")
+    queue = queue_of(rater).order_by("shuffle", "id").select_related(*SHOWN)
     free = queue.select_for_update(of=("self",), no_key=True, skip_locked=skip)
     for level in range(urgency, -1, -1):
         for part in (Q(shuffle__gte=start), Q(shuffle__lt=start)):

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from tiebreak.accounts.models import User
+from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from tiebreak.core.models import record
@@ -17,6 +17,7 @@ from tiebreak.core.text import TextError, clean_text
 
 from annotate import policies
 from annotate.models import Assignment, Comparison, Form, Judgement, Rater
+from annotate.models.comparisons import ComparisonQuerySet
 
 from . import assigning
 
@@ -115,22 +116,31 @@ def revise(judgement: Judgement, answer: Answer, *, by: User, now: datetime) -> 
 
 
 def progress(rater: Rater, *, now: datetime) -> Progress:
-    """The figures beside the screen. `left` is counted up to a cap: it is a hint, and the queue may be long."""
+    """The figures beside the screen, by the UTC day."""
     mine = Judgement.objects.current().filter(rater=rater)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    left = assigning.queue_of(rater)[: LEFT_CAP + 1].count()
-    return Progress(
-        done_today=mine.filter(submitted_at__gte=today).count(),
-        done_total=mine.count(),
-        left=min(left, LEFT_CAP),
-        more=left > LEFT_CAP,
-    )
+    left, more = _left(assigning.queue_of(rater))
+    return Progress(mine.filter(submitted_at__gte=today).count(), mine.count(), left, more)
+
+
+def progress_in(project: Project, user: User, *, now: datetime) -> Progress:
+    """The same for a project that the user may not have begun yet; makes no rater."""
+    rater = Rater.objects.filter(project=project, user=user).first()
+    if rater is not None:
+        return progress(rater, now=now)
+    return Progress(0, 0, *_left(Comparison.objects.filter(project=project).open()))
+
+
+def _left(queue: ComparisonQuerySet) -> tuple[int, bool]:
+    """Counted up to the cap: it is a hint, and the queue may be long."""
+    count = queue[: LEFT_CAP + 1].count()
+    return min(count, LEFT_CAP), count > LEFT_CAP
 
 
 def check(answer: Answer, form: Form) -> None:
     """Raise Invalid, naming the field, where an answer is not one that the form allows."""
     _check_choice(answer, form)
-    values = policies.screen_values(form.levels, allow_tie=form.allow_tie)
+    values = policies.screen_values(form.levels, allow_tie=True)  # an aspect may be even where a side must be chosen
     known = {aspect["key"] for aspect in form.aspects}
     for key, value in answer.aspects.items():
         if key not in known:
