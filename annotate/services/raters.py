@@ -1,0 +1,127 @@
+"""Raters as curators handle them: pausing a person, and setting up a judge."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Can
+from tiebreak.core.egress import Allowed, check_url
+from tiebreak.core.errors import Conflict, Invalid, NotAllowed
+from tiebreak.core.models import record
+
+from annotate.models import Assignment, Judge, Rater, Rubric
+
+GENERATIVE: Final = ("pairwise", "rubric")
+KINDS: Final = (*GENERATIVE, "reward-model")
+BACKENDS: Final = ("openai", "scripted")
+# The key goes to an address that a curator chose: no other secret of the worker's environment may be named.
+KEY_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
+
+
+def pause(rater: Rater, *, by: Any, because: str) -> Rater:
+    """Give an annotator no further comparisons until resumed; a leased one goes back. What was said stays."""
+    _may(rater.project, by)
+    because = because.strip()
+    if rater.kind != Rater.Kind.ANNOTATOR:
+        raise Invalid("Only a person can be paused: a judge judges when it is run.", field="rater")
+    if not 1 <= len(because) <= 300:
+        raise Invalid(f"because: expected a reason of 1 to 300 characters, got {len(because)}.", field="because")
+    with transaction.atomic():
+        now = timezone.now()
+        if not Rater.objects.filter(pk=rater.pk, paused_at=None).update(paused_at=now, paused_because=because):
+            raise Conflict("This annotator is paused already.", code="paused")
+        Assignment.objects.filter(rater=rater, status=Assignment.Status.LEASED).update(
+            status=Assignment.Status.RELEASED, expires_at=None, closed_at=now
+        )
+        record("rater.paused", rater, by=by, project=rater.project_id, because=because)
+    rater.refresh_from_db()
+    return rater
+
+
+def resume(rater: Rater, *, by: Any) -> Rater:
+    """Let a paused annotator go on."""
+    _may(rater.project, by)
+    with transaction.atomic():
+        waiting = Rater.objects.filter(pk=rater.pk, paused_at__isnull=False)
+        if not waiting.update(paused_at=None, paused_because=""):
+            raise Conflict("This annotator is not paused.", code="not_paused")
+        record("rater.resumed", rater, by=by, project=rater.project_id)
+    rater.refresh_from_db()
+    return rater
+
+
+def create_judge(
+    project: Project,
+    *,
+    by: Any,
+    name: str,
+    kind: str,
+    rubric: Rubric | None = None,
+    backend: str = "openai",
+    model: str = "",
+    base_url: str = "",
+    api_key_env: str = "",
+    price_prompt: Decimal | str = Decimal(0),
+    price_completion: Decimal | str = Decimal(0),
+    config: dict[str, Any] | None = None,
+) -> Judge:
+    """A judge with its rater. A name that is taken gets a new version; earlier verdicts keep the old one.
+
+    Raises Invalid naming the field. Locks the project's row.
+    """
+    _may(project, by)
+    if kind not in KINDS:
+        raise Invalid(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}.", field="kind")
+    if not model.strip():
+        raise Invalid("model: expected the name of a model.", field="model")
+    if kind in GENERATIVE and backend not in BACKENDS:
+        raise Invalid(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}.", field="backend")
+    if kind in GENERATIVE and backend == "openai":
+        check_url(base_url, Allowed(settings.ENV.egress_allow), field="base_url")
+    if api_key_env and not KEY_VARIABLE.fullmatch(api_key_env):
+        raise Invalid(f"api_key_env: expected a name such as OPENAI_API_KEY, got {api_key_env!r}.", field="api_key_env")
+    if kind == "rubric" and (rubric is None or rubric.project_id != project.pk):
+        raise Invalid("rubric: a rubric judge needs a rubric of this project.", field="rubric")
+    judge = Judge(
+        project=project,
+        name=name.strip(),
+        kind=kind,
+        backend=backend if kind in GENERATIVE else "",
+        model=model.strip(),
+        base_url=base_url if kind in GENERATIVE else "",
+        api_key_env=api_key_env if kind in GENERATIVE else "",
+        rubric=rubric if kind == "rubric" else None,
+        price_prompt=Decimal(price_prompt),
+        price_completion=Decimal(price_completion),
+        config=({"reward_model": model.strip()} if kind == "reward-model" else {}) | (config or {}),
+    )
+    with transaction.atomic():
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        latest = Judge.objects.filter(project=project, name=judge.name).aggregate(latest=Max("version"))["latest"]
+        judge.version = (latest or 0) + 1
+        _checked(judge)
+        judge.save()
+        Rater.objects.create(project=project, kind=Rater.Kind.JUDGE, name=str(judge), judge=judge)
+        record("judge.created", judge, by=by, project=project, name=judge.name, version=judge.version, kind=kind)
+    return judge
+
+
+def _checked(judge: Judge) -> None:
+    try:
+        judge.clean_fields(exclude=["project", "config", "rubric"])
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise Invalid(f"{field}: {messages[0]}", field=field) from None
+
+
+def _may(project: Project, by: Any) -> None:
+    if not project.allows(by, Can.CURATE):
+        raise NotAllowed("Your role does not allow you to change raters.", code="role_too_small")
