@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,8 +183,8 @@ def _how_to_load(statistics: Statistics) -> str:
 
 
 def _shown(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return f"none: {estimate.reason}"
+    if estimate.value is None or math.isnan(estimate.value):
+        return f"none: {estimate.reason or 'not measured'}"
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

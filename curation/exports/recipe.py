@@ -210,7 +210,8 @@ def _wrong_source(candidate: Candidate, recipe: Recipe) -> str | None:
 
 
 def _both_bad(candidate: Candidate, recipe: Recipe) -> str | None:
-    votes = _votes(candidate, recipe)
+    """More than half of those who said anything readable; who called both bad need not have a preference."""
+    votes = [vote for vote in _votes(candidate, recipe) if vote["both_bad"] or vote["preference"] is not None]
     bad = sum(vote["both_bad"] for vote in votes)
     return f"{bad} of {len(votes)} call both bad" if 2 * bad > len(votes) else None
 
@@ -241,10 +242,10 @@ def _identical(candidate: Candidate, recipe: Recipe) -> str | None:
 
 Rule = Callable[[Candidate, Recipe], str | None]
 RULES: Final[Mapping[str, Rule]] = {
+    "both_bad": _both_bad,
     "min_judgements": _too_few_judgements,
     "min_annotators": _too_few_annotators,
     "sources": _wrong_source,
-    "both_bad": _both_bad,
     "ties": _tie,
     "min_probability": _improbable,
     "noise": _noisy,

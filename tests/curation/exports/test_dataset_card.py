@@ -50,6 +50,13 @@ def test_simulated_judgements_are_said_to_be_simulated() -> None:
     assert "were simulated" in render_card(facts, summarise([]))
 
 
+def test_a_skill_that_was_not_measured_is_none_and_not_nan() -> None:
+    nan = float("nan")
+    facts = CardFacts("d", 1, "0", {}, {}, raters=[RaterFacts("ann", "annotator", 1, Estimate(nan, nan, nan, 1))])
+
+    assert "| ann | annotator | 1 | none: not measured |" in render_card(facts, summarise([]))
+
+
 def test_the_same_facts_make_the_same_bytes() -> None:
     assert render_card(FACTS, summarise(ROWS)) == render_card(FACTS, summarise(list(ROWS)))
 

@@ -48,6 +48,7 @@ def test_people_and_judges_together_are_a_mixed_source() -> None:
             "both_bad",
             "2 of 3",
         ),
+        ({}, {"votes": [vote("a", None, both_bad=True), vote("gpt", None, kind="judge")]}, "both_bad", "1 of 1"),
         ({}, {"posterior": (0.3, 0.4, 0.3)}, "ties", "no side is likeliest"),
         ({}, {"posterior": (0.5, 0.0, 0.5)}, "ties", "no side is likeliest"),
         ({"min_probability": 0.9}, {}, "min_probability", "0.875 is below 0.9"),
