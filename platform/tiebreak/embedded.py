@@ -335,7 +335,7 @@ def _tail(path: Path, lines: int = 12) -> str:
 
 def _command_line(pid: int) -> list[str]:
     """The arguments of a living process, [] for a dead one or a zombie."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]  # both wheels bring it
 
     try:
         process = psutil.Process(pid)
@@ -366,6 +366,11 @@ class Server:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def sockets(self) -> Path:
+        """The directory of the server's socket."""
+        raise NotImplementedError
 
     def urls(self) -> dict[str, str]:
         raise NotImplementedError
@@ -414,7 +419,10 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, sent)
             if _wait_until(lambda: self.gone(pid), STOP_SECONDS):
-                return
+                break
+        if self.sockets != self.place.run:
+            with contextlib.suppress(OSError):
+                self.sockets.rmdir()
 
     def _popen(self, command: list[str], **more: Any) -> subprocess.Popen[bytes]:
         with self.place.log.open("ab") as log:
@@ -466,9 +474,8 @@ class Postgres(Server):
     def launch(self) -> subprocess.Popen[bytes]:
         account, files = self._account(), self.place.files
         self._init(account)
-        # Nothing of ours runs here (start() looked), so a pid file that is left names a stranger's pid or a dead one.
-        (files / "postmaster.pid").unlink(missing_ok=True)
         self._prepare_sockets(account)
+        self._clear()
         options = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.sockets),
@@ -502,6 +509,30 @@ class Postgres(Server):
         if account:
             os.chown(self.sockets, account.uid, account.gid)
             _let_through(self.sockets)
+
+    def _clear(self) -> None:
+        """Remove what a killed server left. PostgreSQL itself would take a zombie's pid, or a stranger's, for a server.
+
+        Its guard against the former server's children goes with the pid file, so they are waited for here instead.
+        """
+        if not _wait_until(lambda: not self._children(), 10):
+            for pid in self._children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            _wait_until(lambda: not self._children(), 10)
+        for left in (self.place.files / "postmaster.pid", *self.sockets.glob(".s.PGSQL.*")):
+            left.unlink(missing_ok=True)
+
+    def _children(self) -> list[int]:
+        """Living processes of a PostgreSQL whose working directory is this cluster (every one's is)."""
+        import psutil  # type: ignore[import-untyped]
+
+        found = []
+        for process in psutil.process_iter(["name", "cwd", "status"]):
+            info = process.info
+            if info["cwd"] == str(self.place.files) and str(info["name"]).startswith("postgres"):
+                found += [process.pid] if info["status"] != psutil.STATUS_ZOMBIE else []
+        return found
 
     def _init(self, account: Account | None) -> None:
         """Make the cluster beside its place and move it in, so that a killed initdb leaves nothing that looks whole."""
@@ -552,8 +583,12 @@ class Redis(Server):
     stop_signals = (signal.SIGTERM, signal.SIGKILL)
 
     @property
+    def sockets(self) -> Path:
+        return socket_dir(self.place, "redis.sock")
+
+    @property
     def socket(self) -> Path:
-        return socket_dir(self.place, "redis.sock") / "redis.sock"
+        return self.sockets / "redis.sock"
 
     def urls(self) -> dict[str, str]:
         return {
