@@ -1,6 +1,6 @@
 """PURE: formats of files that people bring. Each turns one record into rows, or says which field it cannot take.
 
-A format is a function `parse(record, source) -> list[Row]` that raises RowError. `source` names where the file came from.
+A format is a function `parse(record, source) -> list[Row]` that raises RowError. `source` names the file.
 """
 
 from __future__ import annotations
@@ -36,4 +36,16 @@ def parser_of(name: str) -> Parser:
     return parser
 
 
-__all__ = ["DEFAULT", "FORMATS", "Completion", "Format", "Judgement", "Parser", "Row", "RowError", "Turns", "bits", "parser_of"]
+__all__ = [
+    "DEFAULT",
+    "FORMATS",
+    "Completion",
+    "Format",
+    "Judgement",
+    "Parser",
+    "Row",
+    "RowError",
+    "Turns",
+    "bits",
+    "parser_of",
+]

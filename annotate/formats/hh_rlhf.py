@@ -34,7 +34,7 @@ def parse(record: Any, source: str) -> list[Row]:
 
 
 def transcript(value: Any, field: str) -> Turns:
-    """The turns of a transcript. The blank lines and names between turns are the format's; the rest is kept as it is."""
+    """The turns of a transcript. Blank lines and names between turns are the format's; the rest stays as it is."""
     written = text(value, field)
     parts = TURN.split(written)
     if parts[0] or len(parts) < 3:

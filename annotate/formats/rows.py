@@ -22,8 +22,8 @@ FIELDS: Final = (
 )  # fmt: skip
 COMPLETION_FIELDS: Final = ("id", "text", "generator", "rank", "score")
 JUDGEMENT_FIELDS: Final = (
-    "rater", "kind", "preference", "both_bad", "aspects", "justification", "reasons", "seconds", "submitted_at", "order",
-    "probability_b", "unparsed_because",
+    "rater", "kind", "preference", "both_bad", "aspects", "justification", "reasons", "seconds", "submitted_at",
+    "order", "probability_b", "unparsed_because",
 )  # fmt: skip
 ROLES: Final = ("system", "user", "assistant", "tool")
 LEVELS: Final = 3
@@ -126,8 +126,12 @@ class Row:
 
 def digest(value: Any) -> str:
     """SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=datetime.isoformat)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
+
+
+_CANONICAL: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=datetime.isoformat
+)
 
 
 def bits(text: str) -> int:
@@ -136,7 +140,7 @@ def bits(text: str) -> int:
 
 
 def parse(record: Any, source: str) -> list[Row]:
-    """The comparisons of one record (interface.md's table). Raises RowError. `source` names who ranked, by `pairs: rank`."""
+    """The comparisons of one record. Raises RowError. `source` names who ranked, where the pairs are made by rank."""
     record = fields_of(record, "row", FIELDS)
     key = name(record.get("id"), "id")
     prompt = turns(record.get("prompt"), "prompt", role="user")
@@ -168,8 +172,12 @@ def _of_many(record: Mapping[str, Any], key: str, common: Mapping[str, Any], sou
     """Comparisons between the listed completions: all pairs, the given ones, or those whose ranks differ."""
     for other in ("completion_a", "completion_b", "generator_a", "generator_b", "gold", "judgements"):
         if record.get(other) is not None:
-            raise RowError(other, "expected completion_a and completion_b beside it, got completions: no telling which pair")
-    completions = [completion(c, f"completions[{n}]") for n, c in enumerate(items(record["completions"], "completions"))]
+            raise RowError(
+                other, "expected completion_a and completion_b beside it, got completions: no telling which pair"
+            )
+    completions = [
+        completion(c, f"completions[{n}]") for n, c in enumerate(items(record["completions"], "completions"))
+    ]
     by_id = {c.id: c for c in completions}
     if len(completions) < 2 or len(by_id) < len(completions):
         raise RowError("completions", f"expected two or more with ids of their own, got {len(completions)}")
@@ -311,7 +319,12 @@ def metadata(value: Any) -> Mapping[str, Any]:
 def number(value: Any, field: str, *, least: float = -math.inf, most: float = math.inf) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or abs(value) > 1e300:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not least <= value <= most
+        or abs(value) > 1e300
+    ):
         span = f" from {least:g} to {most:g}" if math.isfinite(least) or math.isfinite(most) else ""
         raise RowError(field, f"expected a finite number{span}, got {value!r:.60}")
     return float(value)
@@ -344,7 +357,9 @@ def judgement(value: Any, field: str) -> Judgement:
     if not isinstance(both_bad, bool):
         raise RowError(f"{field}.both_bad", f"expected true or false, got {both_bad!r:.60}")
     if "preference" not in value and not both_bad:
-        raise RowError(f"{field}.preference", "expected an integer, or null where the answer was unreadable, got nothing")
+        raise RowError(
+            f"{field}.preference", "expected an integer, or null where the answer was unreadable, got nothing"
+        )
     preferred = preference(value.get("preference"), f"{field}.preference")
     return Judgement(
         rater=name(value.get("rater"), f"{field}.rater"),

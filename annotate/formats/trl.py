@@ -1,4 +1,4 @@
-"""TRL's preference pairs: `prompt`, `chosen`, `rejected`; text or messages; the prompt explicit or the shared beginning.
+"""TRL's preference pairs: `prompt`, `chosen`, `rejected`; as text or messages; the prompt given or implied.
 
 Other columns are kept as metadata. The preference becomes one judgement (see `rows.pair`).
 """

@@ -1,7 +1,7 @@
 """Importing: rows of a file become prompts, completions, comparisons and judgements; in bulk, and never twice.
 
-Every batch is one transaction under the run's lease. An import that was killed, or a file that is sent again, finds what is
-there by the ids and hashes of its rows and goes on: nothing is doubled.
+Every batch is one transaction under the run's lease. An import that was killed, or a file that is sent again, finds
+what is there by the ids and hashes of its rows and goes on: nothing is doubled.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ BETWEEN: Final = {
 def create_project(slug: str, name: str = "", *, by: Any, description: str = "", **form: Any) -> Project:
     """A new project with form 1, owned by `by` (None: the machine's operator, nobody is a member yet).
 
-    `form` overrides what the form asks (see ASKED). Raises Invalid naming the field, or Conflict where the slug is taken.
+    `form` overrides what the form asks (see ASKED). Raises Invalid naming the field, Conflict where the slug is taken.
     """
     project = Project(slug=slug, name=_text(name or slug, "name", 200), description=_text(description, "description"))
     _checked(project, exclude=[])
@@ -81,7 +81,9 @@ def _form(form: Form, values: dict[str, Any]) -> Form:
         value = getattr(form, field)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise Invalid(f"{field}: expected an integer from {least} to {most}, got {value!r}.", field=field)
-    if not _are(form.aspects, lambda a: isinstance(a, dict) and set(a) == {"key", "label"} and _are(list(a.values()), _word)):
+    if not _are(
+        form.aspects, lambda a: isinstance(a, dict) and set(a) == {"key", "label"} and _are(list(a.values()), _word)
+    ):
         raise Invalid(f"aspects: expected a list of {{key, label}}, got {form.aspects!r:.100}.", field="aspects")
     if not _are(form.reasons, _word):
         raise Invalid(f"reasons: expected a list of texts, got {form.reasons!r:.100}.", field="reasons")

@@ -1,7 +1,7 @@
 """Storing one batch of imported rows: what is new is created, what changed is updated, what is known is left alone.
 
-`write` runs inside its caller's transaction and holds the project's row, so that two imports into one project take turns;
-then the rows of comparisons that change, so that nobody answers a text that is being replaced.
+`write` runs inside its caller's transaction and holds the project's row, so that two imports into one project
+take turns; then the rows of comparisons that change, so that nobody answers a text that is being replaced.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from annotate.formats import Row, RowError
 from annotate.models import Assignment, Comparison, Completion, Judgement, Prompt, Rater
 from annotate.models.assignments import Order
 
+from .copying import insert
 from .projects import current_form
 
 UPDATED: Final = (
@@ -88,12 +89,12 @@ def _store(
     written: Written,
 ) -> None:
     said = _placed(rows, old, raters)
-    prompts = _prompts(project, rows, now)
-    completions = _completions(rows, prompts, now)
+    prompts, fresh = _prompts(project, rows, now)
+    completions = _completions(rows, prompts, fresh, now)
     overlap = current_form(project).overlap
     comparisons = [
         Comparison(
-            project=project,
+            project_id=project.pk,
             external_id=row.id,
             prompt_id=prompts[row.prompt.sha256],
             completion_a_id=completions[prompts[row.prompt.sha256], row.sha256_a, row.a.generator],
@@ -106,17 +107,19 @@ def _store(
             content_sha256=row.content_sha256,
             overlap=_seats(row, old.get(row.id), said, overlap),
             shuffle=formats.bits(row.id) / 2**64 % 1.0,
-            import_run=run,
+            import_run_id=run.pk if run else None,
             created_at=now,
             updated_at=now,
         )
         for row in rows
     ]
+    insert([c for c in comparisons if c.external_id not in old])
+    changed = [c for c in comparisons if c.external_id in old]
     Comparison.objects.bulk_create(
-        comparisons, update_conflicts=True, unique_fields=["project", "external_id"], update_fields=UPDATED
+        changed, update_conflicts=True, unique_fields=["project", "external_id"], update_fields=UPDATED
     )
-    written.updated += sum(row.id in old for row in rows)
-    written.created += sum(row.id not in old for row in rows)
+    written.created += len(comparisons) - len(changed)
+    written.updated += len(changed)
     _judge([(c.pk, s) for c in comparisons for s in said[c.external_id]], now, written)
 
 
@@ -140,9 +143,7 @@ def _raters_in(project: Project, rows: Iterable[Row]) -> dict[RaterKey, Rater]:
     return {(r.kind, r.name): r for r in Rater.objects.filter(project=project, name__in=names)} if names else {}
 
 
-def _refusal(
-    row: Row, old: Comparison | None, judged: set[int], raters: Mapping[RaterKey, Rater]
-) -> RowError | None:
+def _refusal(row: Row, old: Comparison | None, judged: set[int], raters: Mapping[RaterKey, Rater]) -> RowError | None:
     """Why a row cannot be stored beside what is there; None where it can."""
     for n, judgement in enumerate(row.judgements):
         rater = raters.get((judgement.kind, judgement.rater))
@@ -174,38 +175,43 @@ def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKe
     return {key: rater.pk for key, rater in known.items()} | {(rater.kind, rater.name): rater.pk for rater in new}
 
 
-def _prompts(project: Project, rows: Iterable[Row], now: datetime) -> dict[str, int]:
-    """Ids of the rows' prompts by hash; the same messages in a project are one prompt."""
+def _prompts(project: Project, rows: Iterable[Row], now: datetime) -> tuple[dict[str, int], set[int]]:
+    """Ids of the rows' prompts by hash, and which of them are new; the same messages in a project are one prompt."""
     wanted = {row.prompt.sha256: row.prompt for row in rows}
     ids = dict(Prompt.objects.filter(project=project, sha256__in=wanted).values_list("sha256", "id"))
     new = [
-        Prompt(project=project, messages=turns.messages, is_text=turns.is_text, sha256=sha256, created_at=now)
+        Prompt(project_id=project.pk, messages=turns.messages, is_text=turns.is_text, sha256=sha256, created_at=now)
         for sha256, turns in wanted.items()
         if sha256 not in ids
     ]
-    return ids | {prompt.sha256: prompt.pk for prompt in Prompt.objects.bulk_create(new)}
+    insert(new)
+    made = {prompt.sha256: prompt.pk for prompt in new}
+    return ids | made, set(made.values())
 
 
 CompletionKey = tuple[int, str, str]  # prompt's id, hash, generator
 
 
-def _completions(rows: Iterable[Row], prompts: Mapping[str, int], now: datetime) -> dict[CompletionKey, int]:
-    """Ids of the rows' completions; a rank, score or id that the file gives anew is written over the stored one."""
+def _completions(
+    rows: Iterable[Row], prompts: Mapping[str, int], fresh: set[int], now: datetime
+) -> dict[CompletionKey, int]:
+    """Ids of the rows' completions; `fresh` prompts have none yet. A rank, score or id given anew is written over."""
     wanted: dict[CompletionKey, formats.Completion] = {}
     for row in rows:
         prompt = prompts[row.prompt.sha256]
         wanted[prompt, row.sha256_a, row.a.generator] = row.a
         wanted[prompt, row.sha256_b, row.b.generator] = row.b
-    stored = Completion.objects.filter(prompt__in={key[0] for key in wanted}, sha256__in={key[1] for key in wanted})
+    asked = {key[0] for key in wanted} - fresh
+    stored = Completion.objects.filter(prompt__in=asked, sha256__in={key[1] for key in wanted if key[0] in asked})
     ids: dict[CompletionKey, int] = {}
     stale: list[Completion] = []
-    for completion in stored.defer("messages", "text"):
-        key = (completion.prompt_id, completion.sha256, completion.generator)
-        ids[key] = completion.pk
+    for old in stored.defer("messages", "text") if asked else ():
+        key = (old.prompt_id, old.sha256, old.generator)
+        ids[key] = old.pk
         told = wanted.get(key)
-        if told and told.id and (told.id, told.rank, told.score) != (completion.external_id, completion.rank, completion.score):
-            completion.external_id, completion.rank, completion.score = told.id, told.rank, told.score
-            stale.append(completion)
+        if told and told.id and (told.id, told.rank, told.score) != (old.external_id, old.rank, old.score):
+            old.external_id, old.rank, old.score = told.id, told.rank, told.score
+            stale.append(old)
     if stale:
         Completion.objects.bulk_update(stale, ["external_id", "rank", "score"])
     new = [
@@ -224,8 +230,8 @@ def _completions(rows: Iterable[Row], prompts: Mapping[str, int], now: datetime)
         for key, told in wanted.items()
         if key not in ids
     ]
-    made = Completion.objects.bulk_create(new)
-    return ids | {(c.prompt_id, c.sha256, c.generator): c.pk for c in made}
+    insert(new)
+    return ids | {(c.prompt_id, c.sha256, c.generator): c.pk for c in new}
 
 
 # Judgements
@@ -239,11 +245,11 @@ def _placed(
     before = {(j.comparison_id, j.rater_id, j.repeat): j for j in current}
     placed: dict[str, list[Said]] = {}
     for row in rows:
-        comparison = old.get(row.id)
-        said = [
-            Said(j, raters[j.kind, j.rater], n, before.get((comparison.pk if comparison else 0, raters[j.kind, j.rater], n)))
-            for j, n in zip(row.judgements, repeats(row.judgements), strict=True)
-        ]
+        at = old[row.id].pk if row.id in old else 0
+        said = []
+        for judgement, repeat in zip(row.judgements, repeats(row.judgements), strict=True):
+            rater = raters[judgement.kind, judgement.rater]
+            said.append(Said(judgement, rater, repeat, before.get((at, rater, repeat))))
         placed[row.id] = [s for s in said if s.before is None or not _same(s.before, s.judgement)]
     return placed
 
@@ -266,10 +272,15 @@ def _same(old: Judgement, said: formats.Judgement) -> bool:
     kept = (old.preference, old.both_bad, old.unparsed_because, old.probability_b, old.aspects, tuple(old.reasons))
     told = (said.preference, said.both_bad, said.unparsed_because, said.probability_b, said.aspects or {}, said.reasons)
     timed = said.submitted_at is None or said.submitted_at == old.submitted_at
-    return kept == told and timed and (old.justification, old.order, old.seconds) == (
-        said.justification,
-        said.order,
-        said.seconds,
+    return (
+        kept == told
+        and timed
+        and (old.justification, old.order, old.seconds)
+        == (
+            said.justification,
+            said.order,
+            said.seconds,
+        )
     )
 
 
@@ -294,11 +305,10 @@ def _judge(said: Sequence[tuple[int, Said]], now: datetime, written: Written) ->
         for comparison, s in said
         if s.takes_seat
     ]
-    seats = {(a.comparison_id, a.rater_id, a.repeat): a.pk for a in Assignment.objects.bulk_create(seated)}
+    insert(seated)
+    seats = {(a.comparison_id, a.rater_id, a.repeat): a.pk for a in seated}
     Judgement.objects.filter(pk__in=[s.before.pk for _, s in said if s.before]).update(current=False)
-    Judgement.objects.bulk_create(
-        [_judgement(comparison, s, seats.get((comparison, s.rater_id, s.repeat)), now) for comparison, s in said]
-    )
+    insert([_judgement(comparison, s, seats.get((comparison, s.rater_id, s.repeat)), now) for comparison, s in said])
     written.judgements_created += sum(s.before is None for _, s in said)
     written.judgements_revised += sum(s.before is not None for _, s in said)
 
