@@ -1,22 +1,15 @@
-"""Shared fixtures. The servers start by themselves: tiebreak.embedded, in a directory of the test run's own."""
+"""Shared fixtures."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import time
+from pathlib import Path
 
-# Before Django reads its settings: a data directory of this run's own, so that no test meets anybody's data.
-if "PYTEST_XDIST_WORKER" not in os.environ and "TIEBREAK_TEST_DATA" not in os.environ:
-    os.environ["TIEBREAK_TEST_DATA"] = tempfile.mkdtemp(prefix="tiebreak-test-")
-    os.environ["TIEBREAK_TEST_OWNER"] = str(os.getpid())
-os.environ["TIEBREAK_DATA"] = os.environ["TIEBREAK_TEST_DATA"]
-os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in the test's thread
-
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
+from tiebreak.runs import store
 
 
 @pytest.fixture
@@ -24,6 +17,23 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file store of this test's own."""
+    monkeypatch.setattr(store, "root", lambda: tmp_path / "store")
+    return tmp_path / "store"
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if os.environ.get("TIEBREAK_TEST_OWNER") == str(os.getpid()):
-        shutil.rmtree(os.environ["TIEBREAK_TEST_DATA"], ignore_errors=True)
+    """Stop the servers of this run and remove their data."""
+    if os.environ.get("TIEBREAK_TEST_OWNER") != str(os.getpid()):
+        return
+    from tiebreak import embedded
+
+    data = Path(os.environ["TIEBREAK_TEST_DATA"])
+    embedded.stop(data)
+    for _ in range(50):
+        shutil.rmtree(data, ignore_errors=True)
+        if not data.exists():
+            break
+        time.sleep(0.1)

@@ -20,7 +20,7 @@ from models_rt import records
 from tiebreak.core.errors import BackendError, Invalid
 from tiebreak.runs.ledger import Execution
 
-from . import backends
+from .backends import judge_of
 
 T = TypeVar("T")
 BATCH: Final = 200  # comparisons asked about at a time
@@ -86,24 +86,22 @@ def run(execution: Execution) -> Mapping[str, Any]:
     total = done + len(ids)
     spent = mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0)
     execution.progress(done, total, note=f"asking {judge}", cost=spent)
-    stopped = ""
-    with backends.opened(judge) as answering:
-        for start in range(0, len(ids), BATCH):
-            if budget is not None and spent >= budget:
-                stopped = "budget"
-                break
-            batch = ids[start : start + BATCH]
-            left = None if budget is None else budget - spent
-            with closing(stepwise(answering.judge(_asks(judge, batch)))) as verdicts:
-                spent += _store_all(execution, judge, verdicts, budget=left)
-            execution.progress(min(done + start + len(batch), total), total, cost=spent)
+    answering = judge_of(judge)
+    for start in range(0, len(ids), BATCH):
+        if budget is not None and spent >= budget:
+            break
+        batch = ids[start : start + BATCH]
+        left = None if budget is None else budget - spent
+        with closing(stepwise(answering.judge(_asks(judge, batch)))) as verdicts:
+            spent += _store_all(execution, judge, verdicts, budget=left)
+        execution.progress(min(done + start + len(batch), total), total, cost=spent)
     counts = {status: mine.filter(status=status).count() for status in JudgeCall.Status.values}
     return {
         "judge": str(judge),
         "comparisons": mine.values("comparison").distinct().count(),
         **counts,
         "cost": str(spent),
-        "stopped_by": stopped or None,
+        "stopped_by": "budget" if budget is not None and spent >= budget else None,
     }
 
 

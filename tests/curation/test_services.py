@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from django.db import DatabaseError, transaction
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Invalid, NotFound, Unavailable
+from tiebreak.core.models import Event
+from tiebreak.runs import ledger, store
+
 from annotate.models import Comparison, Rater
 from curation.exports.files import rows_digest
 from curation.models import Aggregation, Consensus, DatasetVersion, NoiseScore, RaterSkill, RoutingDecision
 from curation.services import aggregating, building, exporting, routing, verbs
-from django.db import DatabaseError, transaction
 from tests.build import (
     make_comparison,
     make_judge,
@@ -25,18 +29,8 @@ from tests.build import (
     make_rater,
     make_user,
 )
-from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Invalid, NotFound, Unavailable
-from tiebreak.core.models import Event
-from tiebreak.runs import ledger, store
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(store, "root", lambda: tmp_path / "store")
-    yield tmp_path / "store"
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 
 
 def make_world(n: int = 30) -> Project:

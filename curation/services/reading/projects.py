@@ -27,6 +27,17 @@ FEW: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    label: str
+    value: int
+    text: str
+
+
+def bars(counts: Mapping[str, int]) -> list[Bar]:
+    return [Bar(label, n, f"{n:,}") for label, n in counts.items()]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Comparisons by state, and by route within each state."""
 
@@ -36,6 +47,14 @@ class Progress:
     returned: int
     settled: float | None
     """Share settled of all that are not withdrawn; None where there are none."""
+
+    @property
+    def state_bars(self) -> list[Bar]:
+        return bars(self.states)
+
+    @property
+    def route_bars(self) -> list[Bar]:
+        return bars({{"human": "people"}.get(route, route): n for route, n in self.routes.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,10 @@ class Day:
     label: str
     people: int
     judges: int
+
+    @property
+    def total(self) -> int:
+        return self.people + self.judges
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +92,11 @@ class Home:
     failed_runs: Sequence[Run]
     stuck_runs: Sequence[Run]
     drafts: Sequence[Rubric]
+
+    @property
+    def busiest(self) -> int:
+        """Judgements of the busiest day, for the scale of a picture."""
+        return max((day.total for day in self.days), default=0)
 
     @property
     def quiet(self) -> bool:
