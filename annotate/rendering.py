@@ -132,11 +132,13 @@ def _bracket_formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _lower_headings(state: StateCore) -> None:
-    """Core rule: a text's headings stand below the page's own, h1 becoming h3 and so on to h6."""
+def _fit_page(state: StateCore) -> None:
+    """Core rule: headings stand below the page's own (h1 becomes h3), and cells are aligned by class, not by style."""
     for token in state.tokens:
         if token.type in {"heading_open", "heading_close"}:
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+        elif token.type in {"td_open", "th_open"} and "style" in token.attrs:
+            token.attrs = {"class": str(token.attrs["style"]).removeprefix("text-align:")}
 
 
 # --- What tokens become.
@@ -214,7 +216,7 @@ def _build_parser() -> MarkdownIt:
     parser.inline.ruler.before("text", "count", _count_inline)
     parser.block.ruler.before("table", "count", _count_block)
     parser.core.ruler.after("block", "check_brackets", _check_brackets)
-    parser.core.ruler.push("lower_headings", _lower_headings)
+    parser.core.ruler.push("fit_page", _fit_page)
     parser.validateLink = _absolute_link  # type: ignore[method-assign]
     for kind, rule in {
         "math_inline": _formula,
@@ -257,12 +259,16 @@ _ATTRIBUTES: Final[dict[str, set[str]]] = {
     "ol": {"start"},
     "pre": {"class", "data-lang", "tabindex"},
     "span": {"class"},
+    "td": {"class"},
+    "th": {"class"},
 } | {tag: set(_MATH_ATTRIBUTES) for tag in _MATH_TAGS}
 
 _OUR_CLASSES: Final = {
     "code": {"tex"},
     "div": {"math", "table-scroll"},
     "pre": {"code", "tex"},
+    "td": {"left", "center", "right"},
+    "th": {"left", "center", "right"},
 }
 _PYGMENTS_CLASSES: Final = re.compile(r"[a-z][a-z0-9]{0,2}")
 _ATTRIBUTE_VALUES: Final = {

@@ -316,7 +316,7 @@ def test_a_formula_cannot_hide_its_content() -> None:
 def test_tables_scroll_in_their_own_box_and_can_be_reached_by_keyboard() -> None:
     html = render("| a | b |\n|---|--:|\n| 1 | 2 |\n").html
     assert html.startswith('<div class="table-scroll" tabindex="0"><table>')
-    assert "<td>1</td>" in html
+    assert '<td>1</td>\n<td class="right">2</td>' in html
 
 
 def test_headings_stand_below_those_of_the_page() -> None:

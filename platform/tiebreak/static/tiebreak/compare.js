@@ -5,6 +5,8 @@ import { announce, isTyping } from "./app.js";
 
 const IDLE_AFTER = 30_000; // ms without a sign of life: later time is not counted
 const TICK = 1_000;
+const DRAFT_AFTER = 2_500; // ms after the last change
+const RENEW_EVERY = 60_000;
 const TAKEN = new Set(["b", "j"]); // letters with a meaning of their own
 
 const form = () => document.getElementById("answer");
@@ -119,6 +121,31 @@ function tick() {
   lastTick = now;
 }
 
+// Drafts: what was typed goes to the server after a pause, when the page is left, and now and then while someone
+// reads, which renews the lease as well.
+
+let draftTimer = 0;
+let submitting = false;
+
+function keepDraft() {
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(sendDraft, DRAFT_AFTER);
+}
+
+async function sendDraft({ keepalive = false } = {}) {
+  clearTimeout(draftTimer);
+  draftTimer = 0;
+  const url = form()?.dataset.draft;
+  if (!url || submitting) return;
+  tick();
+  const reply = await fetch(url, {
+    method: "POST", body: new FormData(form()), headers: { "HX-Request": "true" }, keepalive,
+  }).catch(() => null); // without the server the text stays on the page, and the next pause tries again
+  if (!reply || reply.ok || submitting || form()?.dataset.draft !== url) return;
+  const said = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector(".message");
+  if (said) document.getElementById("problems").replaceChildren(said);
+}
+
 // A comparison arrives: at first with the page, then by each swap.
 
 function arrive() {
@@ -136,6 +163,7 @@ function arrive() {
 document.addEventListener("keydown", onKey);
 document.addEventListener("input", (event) => {
   if (!form()?.contains(event.target)) return;
+  keepDraft();
   showChoice();
   checkAnswer();
   countCharacters();
@@ -147,6 +175,14 @@ document.addEventListener("click", (event) => {
   for (const other of tab.parentElement.children) other.setAttribute("aria-pressed", String(other === tab));
 });
 document.addEventListener("submit", tick, true);
+document.addEventListener("htmx:beforeRequest", () => {
+  submitting = true;
+  clearTimeout(draftTimer);
+});
+document.addEventListener("htmx:afterRequest", () => { submitting = false; });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && draftTimer) sendDraft({ keepalive: true });
+});
 document.addEventListener("htmx:afterSettle", (event) => {
   const heading = document.getElementById("prompt-title");
   if (event.detail.target?.id !== "comparison" && event.detail.elt?.id !== "comparison") return;
@@ -159,4 +195,5 @@ for (const kind of ["pointermove", "pointerdown", "keydown", "wheel", "touchmove
   document.addEventListener(kind, sign, { passive: true, capture: true });
 }
 setInterval(tick, TICK);
+setInterval(() => { if (performance.now() - lastSign < RENEW_EVERY) sendDraft(); }, RENEW_EVERY);
 arrive();
