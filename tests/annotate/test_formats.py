@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from annotate import formats
 from annotate.formats import RowError, hh_rlhf, rows, trl
 
@@ -58,7 +59,8 @@ def test_two_outputs_that_read_the_same_stay_two_completions() -> None:
 def test_a_judgement_keeps_what_was_said_in_terms_of_a_and_b() -> None:
     said = {
         "rater": "ann", "kind": "annotator", "preference": -2, "aspects": {"clarity": 1, "depth": None},
-        "reasons": ["shorter"], "justification": "x", "seconds": 3, "submitted_at": "2026-01-31T17:59:52+01:00", "order": "ba",
+        "reasons": ["shorter"], "justification": "x", "seconds": 3, "order": "ba",
+        "submitted_at": "2026-01-31T17:59:52+01:00",
     }  # fmt: skip
     (judgement,) = one(judgements=[said]).judgements
     assert (judgement.preference, judgement.aspects, judgement.order) == (-2, {"clarity": 1}, "ba")
@@ -104,25 +106,35 @@ def test_both_bad_needs_no_preference_and_no_excuse() -> None:
         ({"judgements": [{"rater": "x", "preference": 1}]}, "judgements[0].kind", "annotator or judge"),
         ({"judgements": [{"rater": "x", "kind": "judge"}]}, "judgements[0].preference", "or null"),
         ({"judgements": [{"rater": "x", "kind": "judge", "preference": 9}]}, "judgements[0].preference", "got 9"),
-        ({"judgements": [{"rater": "x", "kind": "judge", "preference": 1, "order": "left"}]}, "judgements[0].order", "ab"),
-        (
-            {"judgements": [{"rater": "x", "kind": "judge", "preference": 1, "submitted_at": "soon"}]},
-            "judgements[0].submitted_at",
-            "ISO 8601",
-        ),
-        (
-            {"judgements": [{"rater": "x", "kind": "judge", "preference": 1, "submitted_at": "0001-01-01T00:00:00+05:00"}]},
-            "judgements[0].submitted_at",
-            "ISO 8601",
-        ),
-        ({"judgements": [{"rater": "x", "kind": "judge", "preference": 1, "seconds": -1}]}, "judgements[0].seconds", "from 0"),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_cannot_be_taken_names_the_field_and_what_was_expected(
     changes: dict[str, Any], field: str, words: str
 ) -> None:
     named, message = refused(rows.parse, {**ROW, **changes})
     assert named == field
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("order", "left", "expected ab, ba"),
+        ("both_bad", "yes", "true or false"),
+        ("submitted_at", "soon", "ISO 8601"),
+        ("submitted_at", "0001-01-01T00:00:00+05:00", "ISO 8601"),  # before the first year, in UTC
+        ("seconds", -1, "from 0"),
+        ("seconds", 1e308, "a finite number"),
+        ("probability_b", 1.5, "from 0 to 1"),
+        ("aspects", {"depth": 5}, "from -3 to 3"),
+        ("reasons", [""], "got nothing"),
+        ("unparsed_because", "cut", "beside a null preference"),
+    ],
+)
+def test_a_judgement_that_cannot_be_taken_names_its_place(field: str, value: Any, words: str) -> None:
+    said = {"rater": "x", "kind": "judge", "preference": 1, field: value}
+    named, message = refused(rows.parse, {**ROW, "judgements": [said]})
+    assert named.startswith(f"judgements[0].{field}")
     assert words in message
 
 
@@ -180,6 +192,10 @@ def test_completions_that_make_no_pair_are_refused(changes: dict[str, Any], fiel
 
 # trl
 
+USER = {"role": "user", "content": "hi"}
+GOOD = {"role": "assistant", "content": "good"}
+BAD = {"role": "assistant", "content": "bad"}
+
 
 def better_of(row: formats.Row) -> formats.Completion:
     return row.b if (row.judgements[0].preference or 0) > 0 else row.a
@@ -202,16 +218,14 @@ def test_the_chosen_side_is_not_always_a_and_depends_on_the_id_alone() -> None:
 
 
 def test_trl_without_a_prompt_takes_the_shared_beginning_of_the_messages() -> None:
-    user, good, bad = ({"role": r, "content": c} for r, c in (("user", "hi"), ("assistant", "good"), ("assistant", "bad")))
-    (row,) = trl.parse({"chosen": [user, good], "rejected": [user, bad]}, "f")
-    assert row.prompt.messages == (user,)
-    assert better_of(row).turns.messages == (good,)
+    (row,) = trl.parse({"chosen": [USER, GOOD], "rejected": [USER, BAD]}, "f")
+    assert row.prompt.messages == (USER,)
+    assert better_of(row).turns.messages == (GOOD,)
 
 
 def test_trl_sides_that_repeat_the_prompt_are_stored_without_it() -> None:
-    user, good, bad = ({"role": r, "content": c} for r, c in (("user", "hi"), ("assistant", "good"), ("assistant", "bad")))
-    (row,) = trl.parse({"prompt": "hi", "chosen": [user, good], "rejected": [user, bad]}, "f")
-    assert better_of(row).turns.messages == (good,)
+    (row,) = trl.parse({"prompt": "hi", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "f")
+    assert better_of(row).turns.messages == (GOOD,)
 
 
 def test_without_an_id_the_content_names_the_row() -> None:
@@ -219,10 +233,6 @@ def test_without_an_id_the_content_names_the_row() -> None:
     assert trl.parse(record, "f")[0].id == trl.parse(record, "g")[0].id
     assert trl.parse({**record, "rejected": "worse"}, "f")[0].id != trl.parse(record, "f")[0].id
     assert trl.parse({**record, "id": 12}, "f")[0].id == "12"
-
-
-USER = {"role": "user", "content": "hi"}
-GOOD = {"role": "assistant", "content": "good"}
 
 
 @pytest.mark.parametrize(

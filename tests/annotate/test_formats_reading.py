@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet
 import pytest
+
 from annotate.formats import RowError, reading
 
 
@@ -131,5 +132,5 @@ def test_rows_are_counted_without_parsing_them() -> None:
 
 
 def test_the_source_of_a_file_is_its_name_without_endings() -> None:
-    assert reading.source_of("/tmp/harmless-base_test.jsonl.gz") == "harmless-base_test"
+    assert reading.source_of("data/harmless-base_test.jsonl.gz") == "harmless-base_test"
     assert reading.source_of("") == "import"
