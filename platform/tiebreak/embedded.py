@@ -525,7 +525,7 @@ class Postgres(Server):
 
     def _children(self) -> list[int]:
         """Living processes of a PostgreSQL whose working directory is this cluster (every one's is)."""
-        import psutil  # type: ignore[import-untyped]
+        import psutil
 
         found = []
         for process in psutil.process_iter(["name", "cwd", "status"]):
