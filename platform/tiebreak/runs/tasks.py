@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.core.cache import cache
+from django.utils import timezone
 
-from . import ledger
+from . import health, ledger
 
 
 @shared_task(name="runs.execute")
@@ -14,4 +16,5 @@ def execute_run(run_id: int) -> None:
 
 @shared_task(name="runs.reap")
 def reap_runs() -> dict[str, int]:
+    cache.set(health.WORKER_KEY, timezone.now(), 3600)
     return ledger.reap()

@@ -178,6 +178,7 @@ document.addEventListener("submit", tick, true);
 document.addEventListener("htmx:beforeRequest", () => {
   submitting = true;
   clearTimeout(draftTimer);
+  draftTimer = 0;
 });
 document.addEventListener("htmx:afterRequest", () => { submitting = false; });
 document.addEventListener("visibilitychange", () => {
