@@ -78,7 +78,7 @@ def answer(request: Request, slug: str, pk: int) -> HttpResponse:
     except (Invalid, Conflict) as error:
         lost = isinstance(error, Conflict)
         return _refused(request, assignment, form, [_worded(error, assignment)], error.status, lost=lost)
-    return _next(request, slug)
+    return _next(request, assignment.rater.project)
 
 
 @login_required
@@ -92,7 +92,7 @@ def skip(request: Request, slug: str, pk: int) -> HttpResponse:
         return _screen(request, assignment, errors=[error.message], status=error.status)
     except Conflict:  # it was closed in another tab, or its lease was lost: there is nothing left to pass on
         pass
-    return _next(request, slug)
+    return _next(request, assignment.rater.project)
 
 
 @login_required
@@ -139,11 +139,9 @@ def _json(request: Request) -> Mapping[str, Any]:
     return values
 
 
-def _next(request: Request, slug: str) -> HttpResponse:
+def _next(request: Request, project: Project) -> HttpResponse:
     """The next screen: at once for htmx, by way of a redirect for a page, so that a reload sends nothing again."""
-    if not request.htmx:
-        return redirect("compare", slug)
-    return _show_next(request, get_object_or_404(Project.objects.visible_to(request.user), slug=slug))
+    return _show_next(request, project) if request.htmx else redirect("compare", project.slug)
 
 
 def _show_next(request: Request, project: Project) -> HttpResponse:

@@ -39,7 +39,7 @@ def rater_for(project: Project, user: User) -> Rater:
     """The user's rater in a project, made on the first visit. Refuses whoever may not annotate there."""
     if not project.allows(user, Can.ANNOTATE):
         raise NotAllowed(f"Your role in {project.slug!r} does not allow comparing.", code="role_too_small")
-    mine = Rater.objects.filter(project=project, user=user)
+    mine = Rater.objects.filter(project=project, user=user).select_related("project")
     if rater := mine.first():
         return rater
     # An imported annotator may bear the user's name; they are somebody else. "#" cannot stand in a username.
@@ -95,7 +95,8 @@ def save_draft(assignment: Assignment, draft: Mapping[str, Any], *, by: User, no
     if rows.filter(status=Status.LEASED).update(draft=clean, expires_at=expires_at):
         assignment.draft, assignment.expires_at = clean, expires_at
         return assignment
-    rows.exclude(status=Status.SUBMITTED).update(draft=clean)
+    if not rows.exclude(status=Status.SUBMITTED).update(draft=clean):
+        raise already_submitted()
     raise lease_lost()
 
 
@@ -167,6 +168,10 @@ def lease_lost() -> Conflict:
         "Your time with this comparison ran out, and others have taken its seats. What you wrote is kept.",
         code="lease_lost",
     )
+
+
+def already_submitted() -> Conflict:
+    return Conflict("You have already answered this comparison.", code="already_submitted")
 
 
 def _only_holder(assignment: Assignment, by: User) -> None:

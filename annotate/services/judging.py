@@ -211,7 +211,7 @@ def _submitted_before(assignment: Assignment, key: UUID) -> Judgement | None:
             raise Conflict("This key was used for another comparison.", code="key_used")
         return done
     if Assignment.objects.filter(pk=assignment.pk, status=Status.SUBMITTED).exists():
-        raise Conflict("You have already answered this comparison.", code="already_submitted")
+        raise assigning.already_submitted()
     return None
 
 

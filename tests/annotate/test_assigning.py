@@ -250,6 +250,18 @@ def test_a_draft_of_a_lost_lease_is_kept_and_the_loss_told(project: Project, rng
     assert (assignment.status, assignment.draft) == ("expired", {"justification": "late"})
 
 
+def test_a_draft_that_comes_after_the_answer_is_refused(project: Project, rng: np.random.Generator) -> None:
+    make_comparison(project)
+    rater, user = annotator(project)
+    assignment = lease(rater, rng)
+    Assignment.objects.update(status=Status.SUBMITTED, expires_at=None)
+    with pytest.raises(Conflict) as caught:
+        assigning.save_draft(assignment, {"choice": 1}, by=user, now=NOW)
+    assert caught.value.code == "already_submitted"
+    assignment.refresh_from_db()
+    assert assignment.draft == {}
+
+
 def test_a_draft_that_cannot_be_stored_is_refused(project: Project, rng: np.random.Generator) -> None:
     make_comparison(project)
     rater, user = annotator(project)

@@ -1,0 +1,172 @@
+"""An annotator's story in a real browser: sign in, compare by keyboard alone, in light and dark, on a phone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Role
+
+from annotate.models import Assignment, Judgement
+from tests.build import make_comparison, make_member, make_project
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+
+ARGS: Final = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+PASSWORD: Final = "correct horse battery"
+LONG: Final = (
+    "| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nfor number in range(100): print(number)\n```\n\n$x^2$ "
+    + "word " * 80
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing = "chromium is not on the path: apt-get install chromium"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def project() -> Project:
+    project = make_project(
+        "chat",
+        overlap=1,
+        aspects=[{"key": "tone", "label": "Tone"}],
+        reasons=["facts", "style"],
+        guidelines="Be *fair*.",
+    )
+    for number in range(4):
+        make_comparison(
+            project, prompt=f"Question {number}?", a=f"First. {LONG}", b=f"Second. {LONG}", context="A school."
+        )
+    make_member(project, Role.ANNOTATOR, name="ada", password=PASSWORD)
+    return project
+
+
+def sign_in(page: Page, live_server: Any) -> None:
+    """By keyboard: the page's own form, from the comparing screen's address."""
+    page.goto(f"{live_server.url}/p/chat/compare/")
+    page.get_by_label("Username").focus()
+    page.keyboard.type("ada")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#comparison")).to_be_visible()
+
+
+def watch(page: Page) -> list[str]:
+    """What goes wrong in the page, as it happens: errors of scripts, and what the policy of content refused."""
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    return wrong
+
+
+def test_three_comparisons_by_keyboard_alone(browser: Browser, live_server: Any, project: Project) -> None:
+    page = browser.new_page()
+    wrong = watch(page)
+    sign_in(page, live_server)
+    shown = []
+    # Digits run from left much better (1) to right much better (7); arrows move from the weakest step of a side.
+    for keys, screen in ((["1"], -3), (["6"], 2), (["ArrowRight", "ArrowRight"], 2)):
+        action = page.locator("#answer").get_attribute("action")
+        assert action is not None
+        left_first = page.locator(".response.left").inner_text().find("First.") >= 0
+        shown.append((int(action.split("/")[-2]), "ab" if left_first else "ba", screen))
+        for key in keys:
+            page.keyboard.press(key)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#answer")).not_to_have_attribute("action", action)
+    stored = {
+        judgement.assignment_id: (judgement.order, judgement.preference)
+        for judgement in Judgement.objects.filter(rater__user__username="ada")
+    }
+    assert stored == {pk: (order, screen if order == "ab" else -screen) for pk, order, screen in shown}
+    assert Assignment.objects.filter(status="leased").count() == 1
+    assert Judgement.objects.filter(seconds__isnull=False).count() == 3
+    assert wrong == []
+    page.close()
+
+
+def test_the_last_answer_says_that_nothing_is_left(browser: Browser, live_server: Any, project: Project) -> None:
+    page = browser.new_page()
+    sign_in(page, live_server)
+    for _ in range(4):
+        action = page.locator("#answer").get_attribute("action") or ""
+        page.keyboard.press("b")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator(f'#answer[action="{action}"]')).to_have_count(0)
+    expect(page.get_by_text("Nothing left to compare")).to_be_visible()
+    assert Judgement.objects.filter(both_bad=True, preference=None).count() == 4
+    page.close()
+
+
+def test_nothing_chosen_is_not_sent_and_a_refusal_keeps_what_was_typed(
+    browser: Browser, live_server: Any, project: Project
+) -> None:
+    project.forms.update(justification="optional", min_justification=30)
+    page = browser.new_page()
+    sign_in(page, live_server)
+    page.keyboard.press("Control+Enter")
+    assert Judgement.objects.count() == 0
+    page.keyboard.press("2")
+    page.keyboard.press("j")
+    page.keyboard.type("too short")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert").filter(has_text="At least 30 characters")).to_be_visible()
+    expect(page.locator("#justification")).to_have_value("too short")
+    expect(page.locator('input[name=choice][value="-2"]')).to_be_checked()
+    assert Judgement.objects.count() == 0
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_screen_fits_and_is_accessible(
+    browser: Browser, live_server: Any, project: Project, tmp_path: Any, scheme: Any, width: int
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    wrong = watch(page)
+    sign_in(page, live_server)
+    page.screenshot(path=os.environ.get("TIEBREAK_SCREENSHOTS", str(tmp_path)) + f"/compare-{scheme}-{width}.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    channels = [int(value) for value in re.findall(r"\d+", dark)[:3]]
+    assert (sum(channels) < 3 * 80) is (scheme == "dark"), dark
+    found = Axe().run(page).response["violations"]
+    serious = [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]
+    assert serious == []
+    assert wrong == []
+    context.close()
+
+
+def test_the_screen_works_without_javascript(browser: Browser, live_server: Any, project: Project) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, live_server)
+    action = page.locator("#answer").get_attribute("action") or ""
+    page.locator('input[name=choice][value="0"]').check(force=True)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#answer")).not_to_have_attribute("action", action)
+    assert Judgement.objects.get().preference == 0
+    context.close()
