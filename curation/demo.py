@@ -20,7 +20,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
+from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -120,7 +120,7 @@ class Demo:
     def _import(self) -> tuple[str, dict[str, Any], None]:
         with (_sample() / "comparisons.jsonl").open("rb") as file:
             run = importing.start_import(
-                self.project, file, format="rows", filename="sample.jsonl", by=self.owner, wake=False
+                self.project, file, filename="sample.jsonl", by=self.owner, wake=False
             )
         result = _done(ledger.execute(run.pk))
         did = f"{result['created']} comparisons created, {result['rejected']} rejected"
@@ -134,17 +134,15 @@ class Demo:
             kind="pairwise",
             backend="scripted",
             model="scripted-judge",
-            config={"backend": {"opinions": self._opinions(), "skill": 0.8, "side_bias": 0.12, "unreadable": 0.03}},
-            price_prompt="0.15",
-            price_completion="0.60",
+            config={"backend": {"qualities": self._qualities(), "skill": 0.9, "side_bias": 0.4, "seed": SEED}},
         )
         result = self._verb("judge", judge="scripted")
         figures = {k: result[k] for k in ("comparisons", "parsed", "unparsed", "failed", "cost")}
         did = f"{result['parsed']} verdicts in both orders, {result['unparsed']} unparsed, cost {float(result['cost']):.4f}"
         return did, figures, None
 
-    def _opinions(self) -> dict[str, float]:
-        """What the scripted judge is told of each completion, by the hash of its text: how good its author thinks it is."""
+    def _qualities(self) -> dict[str, float]:
+        """How good its author thinks each completion is, by the hash of its text: what the scripted judge is told."""
         found: dict[str, float] = {}
         for comparison in Comparison.objects.filter(project=self.project).select_related("completion_a", "completion_b"):
             preference = self.authors[comparison.external_id]["preference"]
@@ -193,7 +191,7 @@ class Demo:
                         seconds=float(rng.gamma(4.0, 9.0)),
                     ),
                     by=rater.user,
-                    key=UUID(bytes=rng.bytes(16)),
+                    key=uuid4(),
                     now=timezone.now(),
                 )
                 made += 1
@@ -240,7 +238,7 @@ class Demo:
         projects.change_form(self.project, by=self.owner, rubric=rubric)
         raters.create_judge(
             self.project, by=self.owner, name="scripted-rubric", kind="rubric", backend="scripted", rubric=rubric,
-            model="scripted-judge", config=self.judge.config, price_prompt="0.15", price_completion="0.60",
+            model="scripted-judge", config=self.judge.config,
         )  # fmt: skip
         judged = self._verb("judge", judge="scripted-rubric", limit=40)
         figures |= {"approved": True, "judged": judged["comparisons"]}
@@ -322,7 +320,7 @@ class Demo:
                 assignment,
                 judging.Answer(choice=policies.to_screen(said, assignment.order), seconds=float(rng.gamma(4.0, 9.0))),
                 by=rater.user,
-                key=UUID(bytes=rng.bytes(16)),
+                key=uuid4(),
                 now=timezone.now(),
             )
             made += 1
