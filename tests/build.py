@@ -5,22 +5,45 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
+from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from annotate.models import (
     Assignment,
     Comparison,
     Completion,
+    Criterion,
     Form,
     Judge,
+    JudgeCall,
     Judgement,
     Prompt,
     Rater,
+    Rubric,
+)
+from curation.models import (
+    Aggregation,
+    Consensus,
+    Dataset,
+    DatasetRow,
+    DatasetVersion,
+    DroppedRow,
+    Evaluation,
+    NoiseScore,
+    RaterSkill,
+    RewardMargin,
+    RewardModel,
+    RoutingDecision,
+    VersionFile,
 )
 from django.utils import timezone
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
 from tiebreak.accounts.roles import Role
+from tiebreak.runs import store
+from tiebreak.runs.models import Run
 
 _numbers = itertools.count(1)
 
@@ -135,3 +158,126 @@ def make_judgements(comparison: Comparison, letters: str) -> list[Judgement]:
         )
         made.append(make_judgement(comparison, rater, values[letter], both_bad=letter == "X"))
     return made
+
+
+# What is concluded from judgements, as the services would have stored it.
+
+
+def make_call(judge: Judge, comparison: Comparison, preference: int | None, *, repeat: int = 0, **fields: Any) -> JudgeCall:
+    """A judge's call and the judgement that came of it; `preference` None is an answer that could not be read."""
+    reason = fields.pop("reason", "")
+    order = "ba" if repeat else "ab"
+    unparsed = (reason or "no verdict") if preference is None else ""
+    judgement = make_judgement(
+        comparison, judge.rater, preference, repeat=repeat, order=order, unparsed_because=unparsed, seconds=0.4
+    )
+    return JudgeCall.objects.create(
+        judge=judge,
+        comparison=comparison,
+        repeat=repeat,
+        order=order,
+        status=JudgeCall.Status.UNPARSED if unparsed else JudgeCall.Status.PARSED,
+        judgement=judgement,
+        reason=reason,
+        prompt_sha256=_sha([judge.pk, comparison.pk, repeat]),
+        **({"raw": "I would say so.", "price": Decimal("0.0012"), "latency_ms": 400, "prompt_tokens": 90} | fields),
+    )
+
+
+def make_aggregation(project: Project, **fields: Any) -> Aggregation:
+    alpha = {"value": 0.61, "low": 0.5, "high": 0.7, "n": 40, "reason": ""}
+    values: dict[str, Any] = {
+        "method": "dawid-skene", "converged": True, "n_iter": 9, "n_comparisons": 3, "n_judgements": 9,
+        "agreement": {"people": alpha, "people_and_judges": alpha}, "inputs_sha256": "0" * 64,
+    }  # fmt: skip
+    return Aggregation.objects.create(project=project, **(values | fields))
+
+
+def make_consensus(aggregation: Aggregation, comparison: Comparison, p: tuple[float, float, float]) -> Consensus:
+    """A consensus with the probabilities of a, tie and b."""
+    entropy = -sum(x * math.log2(x) for x in p if x)
+    return Consensus.objects.create(
+        comparison=comparison, aggregation=aggregation, p_a=p[0], p_tie=p[1], p_b=p[2], preference=p[2] - p[0],
+        entropy=entropy, n_annotators=2, n_judges=1,
+    )  # fmt: skip
+
+
+def make_skill(aggregation: Aggregation, rater: Rater, **fields: Any) -> RaterSkill:
+    values = {"n": 20, "skill": 0.8, "skill_low": 0.7, "skill_high": 0.9, "left": 0.7, "left_low": 0.55, "left_high": 0.8}
+    return RaterSkill.objects.create(aggregation=aggregation, rater=rater, **(values | fields))
+
+
+def make_routing(comparison: Comparison, **fields: Any) -> RoutingDecision:
+    values = {"policy": "uncertainty", "route": "human", "reason": "the judge is unsure", "gain": 0.12}
+    return RoutingDecision.objects.create(comparison=comparison, **(values | fields))
+
+
+def make_noise(comparison: Comparison, **fields: Any) -> NoiseScore:
+    values = {"method": "consensus-entropy", "score": 0.8, "decision": "ask_people", "cause": "people disagree"}
+    return NoiseScore.objects.create(comparison=comparison, **(values | fields))
+
+
+def make_rubric(project: Project, *, criteria: int = 2, **fields: Any) -> Rubric:
+    """A draft."""
+    rubric = Rubric.objects.create(project=project, **({"name": f"rubric{next(_numbers)}", "version": 1} | fields))
+    for position in range(criteria):
+        Criterion.objects.create(rubric=rubric, position=position, kind="principle", text=f"Is right in point {position}.")
+    return rubric
+
+
+def make_version(project: Project, comparisons: Sequence[Comparison], *, name: str = "", **fields: Any) -> DatasetVersion:
+    """A ready version: the given comparisons are its train split, all others of the project are left out as ties."""
+    dataset, _ = Dataset.objects.get_or_create(project=project, name=name or f"set-{next(_numbers)}")
+    version = DatasetVersion.objects.create(
+        dataset=dataset, number=dataset.versions.count() + 1, recipe={"ties": "drop"}, recipe_sha256="1" * 64
+    )
+    for position, comparison in enumerate(comparisons):
+        DatasetRow.objects.create(
+            version=version, position=position, comparison=comparison, split="train", row={}, sha256="2" * 64
+        )
+    others = project.comparisons.exclude(pk__in=[c.pk for c in comparisons])
+    for other in others:
+        DroppedRow.objects.create(version=version, comparison=other, rule="tie", cause="the consensus is a tie")
+    VersionFile.objects.create(
+        version=version, name="train.parquet", split="train", rows=len(comparisons),
+        artifact=store.put(b"PAR1 not really", "application/vnd.apache.parquet"),
+    )  # fmt: skip
+    values: dict[str, Any] = {
+        "status": "ready", "rows_sha256": "3" * 64, "counts": {"train": len(comparisons)}, "card": "# A card",
+        "dropped": {"tie": others.count()} if others else {},
+    }  # fmt: skip
+    DatasetVersion.objects.filter(pk=version.pk).update(**(values | fields))
+    version.refresh_from_db()
+    return version
+
+
+def make_model(version: DatasetVersion, comparisons: Sequence[Comparison] = (), **fields: Any) -> RewardModel:
+    """A reward model with one evaluation; it favours b by 2 in each of the given comparisons."""
+    project = version.dataset.project
+    values: dict[str, Any] = {
+        "name": f"model-{next(_numbers)}", "config": {"head": "linear"}, "seed": 7, "training": {"loss": 0.31},
+        "weights": store.put(b"weights", "application/octet-stream"),
+        "model_config": store.put(b"{}", "application/json"),
+    }  # fmt: skip
+    model = RewardModel.objects.create(project=project, version=version, **(values | fields))
+    share = {"value": 0.75, "low": 0.6, "high": 0.86, "n": 40}
+    bins = [{"low": 0.5, "high": 0.6, "n": 20, "mean": 0.55, "frequency": 0.5}]
+    Evaluation.objects.create(
+        reward_model=model, benchmark=f"{version}/test", data_sha256="4" * 64,
+        metrics={"accuracy": share, "length_baseline": share | {"value": 0.5}, "ece": 0.08, "bins": bins, "n": 40},
+    )  # fmt: skip
+    for comparison in comparisons:
+        RewardMargin.objects.create(reward_model=model, comparison=comparison, margin=2.0, held_out=True)
+    return model
+
+
+def make_run(project: Project, *, kind: str = "aggregate", status: str = "queued", **fields: Any) -> Run:
+    """A run as it stands in the ledger; nothing is woken for it."""
+    now = timezone.now()
+    states: dict[str, dict[str, Any]] = {
+        "queued": {},
+        "running": {"attempt": 1, "started_at": now, "lease_expires_at": now + timedelta(minutes=1), "worker": "here:1"},
+        "failed": {"started_at": now, "finished_at": now, "error": {"type": "Invalid", "message": "no such column"}},
+        "succeeded": {"started_at": now, "finished_at": now, "result": {"comparisons": 3}},
+    }
+    return Run.objects.create(project=project, kind=kind, status=status, queue="default", **(states[status] | fields))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curation.models import Evaluation, RewardMargin, RewardModel
-from curation.stats import Estimate
+from curation.stats import Estimate, wilson
 from django.db.models import F, Q
 from django.db.models.functions import Abs
 from tiebreak.accounts.models import Project
@@ -19,6 +19,17 @@ CONFIDENT: Final = 0.8  # probability of the consensus above which an error is w
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A bin of predictions: what was predicted, how often it was so, and Wilson's interval of that share."""
+
+    predicted: float
+    observed: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """An evaluation, read from its metrics."""
 
@@ -27,7 +38,8 @@ class Measured:
     baseline: Estimate
     """Prefers the longer completion."""
     ece: float | None
-    bins: Sequence[Mapping[str, Any]]
+    points: Sequence[Point]
+    """Of the reliability diagram; empty bins left out."""
 
     @property
     def beats_length(self) -> bool | None:
@@ -50,7 +62,7 @@ class ModelPage:
     training: Sequence[tuple[str, Any]]
     evaluations: Sequence[Measured]
     reliability: Measured | None
-    """The newest evaluation that has bins."""
+    """The newest evaluation that has a reliability diagram."""
     worst: Sequence[RewardMargin]
 
 
@@ -79,7 +91,7 @@ def model_page(model: RewardModel) -> ModelPage:
         model=model,
         training=[(key.replace("_", " "), value) for key, value in model.training.items() if not _is_nested(value)],
         evaluations=evaluations,
-        reliability=next((e for e in evaluations if e.bins), None),
+        reliability=next((e for e in evaluations if e.points), None),
         worst=list(_worst(model)),
     )
 
@@ -99,8 +111,13 @@ def measured(evaluation: Evaluation) -> Measured:
         accuracy=estimate(metrics.get("accuracy")),
         baseline=estimate(metrics.get("length_baseline")),
         ece=metrics.get("ece"),
-        bins=[b for b in metrics.get("bins") or [] if b.get("n")],
+        points=[_point(b) for b in metrics.get("bins") or [] if b.get("n")],
     )
+
+
+def _point(of: Mapping[str, Any]) -> Point:
+    share = wilson(min(of["n"], round(of["frequency"] * of["n"])), of["n"])
+    return Point(of["mean"], of["frequency"], share.low, share.high, of["n"])
 
 
 def _is_nested(value: Any) -> bool:

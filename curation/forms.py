@@ -1,0 +1,142 @@
+"""What curators send: parsed here, judged by the services."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from annotate.models import Comparison, Judge, Rater, Rubric
+from annotate.services.raters import KINDS
+from curation.exports.recipe import Recipe
+from curation.services.reading.comparisons import DISAGREEMENT, Filters
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from tiebreak.accounts.models import Project, Scope, User
+from tiebreak.accounts.roles import Role
+from tiebreak.accounts.services import MAX_TOKEN_DAYS
+
+ANY = ("", _("any"))
+
+
+class FilterForm(forms.Form):
+    """The filters of the list of comparisons; what cannot be read is said and does not filter."""
+
+    q = forms.CharField(label=_("Prompt contains"), required=False, max_length=200)
+    status = forms.ChoiceField(
+        label=_("State"), required=False, choices=[ANY, *((s.value, s.value) for s in Comparison.Status)]
+    )
+    route = forms.ChoiceField(label=_("Route"), required=False, choices=[ANY, ("human", _("people")), ("judge", _("judge"))])
+    disagreement = forms.ChoiceField(
+        label=_("Disagreement"), required=False, choices=[ANY, *((name, name) for name in DISAGREEMENT)]
+    )
+    noise = forms.ChoiceField(
+        label=_("Noise"),
+        required=False,
+        choices=[ANY, ("keep", _("keep")), ("soften", _("soften")), ("ask_people", _("ask people")), ("drop", _("drop"))],
+    )
+    rater = forms.ModelChoiceField(Rater.objects.none(), label=_("Judged by"), required=False, empty_label=_("any"))
+    group = forms.CharField(label=_("Group"), required=False, max_length=200)
+    returned = forms.BooleanField(label=_("sent back by a model"), required=False)
+    unparsed = forms.BooleanField(label=_("unreadable verdict"), required=False)
+    failed = forms.BooleanField(label=_("failed judge call"), required=False)
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["rater"]
+        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - for mypy
+        field.queryset = Rater.objects.filter(project=project).order_by("kind", "name")
+
+    def filters(self) -> Filters:
+        self.full_clean()
+        rater = self.cleaned_data.get("rater")
+        given = {name: value for name, value in self.cleaned_data.items() if value and name != "rater"}
+        return Filters(**given, rater=rater.pk if rater else None)
+
+
+class JudgeForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=100, help_text=_("A name that exists gets a new version."))
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        choices=[(kind, kind.replace("-", " ")) for kind in KINDS],
+        help_text=_("Pairwise names a side; rubric weighs criteria; reward model compares margins."),
+    )
+    backend = forms.ChoiceField(label=_("Reached by"), choices=[("openai", _("OpenAI-compatible endpoint"))], required=False)
+    model = forms.CharField(
+        label=_("Model"), max_length=200, help_text=_("As the server calls it, or the name of a reward model here.")
+    )
+    base_url = forms.CharField(
+        label=_("Address"), max_length=500, required=False, help_text=_("Such as https://api.example.com/v1")
+    )
+    api_key_env = forms.CharField(
+        label=_("Variable with the key"),
+        max_length=100,
+        required=False,
+        help_text=_("Its name in the worker's environment; the key itself is never stored."),
+    )
+    rubric = forms.ModelChoiceField(
+        Rubric.objects.none(), label=_("Rubric"), required=False, empty_label=_("none"), help_text=_("For the kind rubric.")
+    )
+    price_prompt = forms.DecimalField(
+        label=_("Price in"), min_value=0, max_digits=10, decimal_places=4, initial=0, help_text=_("Per million tokens.")
+    )
+    price_completion = forms.DecimalField(
+        label=_("Price out"), min_value=0, max_digits=10, decimal_places=4, initial=0, help_text=_("Per million tokens.")
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["rubric"]
+        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - for mypy
+        field.queryset = Rubric.objects.filter(project=project).exclude(status=Rubric.Status.RETIRED)
+
+
+class BuildForm(forms.Form):
+    name = forms.SlugField(
+        label=_("Dataset"), max_length=64, help_text=_("A name that exists gets a new version; a new one starts at 1.")
+    )
+    recipe = forms.CharField(
+        label=_("Recipe"),
+        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "class": "code"}),
+        help_text=_("JSON. What is left out has its default."),
+    )
+
+    def clean_recipe(self) -> dict[str, Any]:
+        try:
+            recipe = json.loads(self.cleaned_data["recipe"])
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(_("This is not JSON: %(error)s"), params={"error": error}) from None
+        if not isinstance(recipe, dict):
+            raise forms.ValidationError(_("A JSON object is expected."))
+        return recipe
+
+    @staticmethod
+    def default() -> str:
+        return json.dumps(Recipe().to_dict(), indent=2)
+
+
+class TokenForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=100, help_text=_("What it is for, such as “training on gpu-3”."))
+    scopes = forms.MultipleChoiceField(
+        label=_("It may"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple, error_messages={"required": _("Choose at least one.")}
+    )
+    project = forms.ModelChoiceField(
+        Project.objects.none(), label=_("Only in"), required=False, empty_label=_("all of my projects")
+    )
+    days = forms.IntegerField(label=_("Days until it expires"), min_value=1, max_value=MAX_TOKEN_DAYS, initial=90)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["project"]
+        assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - for mypy
+        field.queryset = Project.objects.visible_to(user)
+
+
+class MemberForm(forms.Form):
+    username = forms.CharField(label=_("User name"), max_length=150)
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.ANNOTATOR)
+
+
+def runnable(project: Project) -> list[Judge]:
+    """The newest version of each judge that can judge now."""
+    found = Judge.objects.filter(project=project, retired_at=None).select_related("rubric").order_by("name", "-version")
+    return list(found.distinct("name"))

@@ -1,0 +1,167 @@
+"""Figures as people read them: with their interval, or with the reason why they do not exist."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, Final
+
+from curation.stats import Estimate
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+register = template.Library()
+
+NOTHING: Final = "–"
+TONES: Final = {
+    "open": "accent", "disputed": "warn", "settled": "good", "withdrawn": "",
+    "queued": "", "running": "accent", "succeeded": "good", "failed": "bad", "cancelled": "warn",
+    "draft": "accent", "approved": "good", "retired": "",
+    "building": "accent", "ready": "good",
+    "parsed": "good", "unparsed": "warn",
+    "keep": "good", "soften": "accent", "ask_people": "warn", "drop": "bad",
+    "human": "accent", "judge": "",
+    "candidate": "accent",
+}  # fmt: skip
+
+
+@register.filter
+def tone(word: str) -> str:
+    """The colour of a state's badge."""
+    return TONES.get(word, "")
+
+
+@register.filter
+def words(name: str) -> str:
+    """A code name as words."""
+    return str(name).replace("_", " ").replace("-", " ")
+
+
+@register.filter
+def percent(value: float | Estimate | None) -> str:
+    """A share as a whole percentage."""
+    share = value.value if isinstance(value, Estimate) else value
+    return NOTHING if share is None else f"{share * 100:.0f}%"
+
+
+@register.filter
+def figure(value: float | Estimate | None, digits: int = 2) -> str:
+    number = value.value if isinstance(value, Estimate) else value
+    return NOTHING if number is None else f"{number:.{digits}f}"
+
+
+@register.filter
+def interval(estimate: Estimate, unit: str = "percent") -> str:
+    """The 95 % interval of a share (or of a plain number) with its n, or the reason for its absence."""
+    if estimate.value is None:
+        return _(estimate.reason) if estimate.reason else ""
+    parts = []
+    if estimate.low is not None and estimate.high is not None:
+        scale, digits = (100, 0) if unit == "percent" else (1, 2)
+        parts.append(f"{estimate.low * scale:.{digits}f}–{estimate.high * scale:.{digits}f}")
+    if estimate.n:
+        parts.append(f"n {estimate.n:,}")
+    return ", ".join(parts)
+
+
+@register.filter
+def measured(estimate: Estimate) -> SafeString:
+    """A share with its interval for a table's cell; a missing one says why on hover and to readers."""
+    if estimate.value is None:
+        return format_html('<span class="soft" title="{0}">–<span class="visually-hidden"> {0}</span></span>', estimate.reason)
+    return format_html('{} <small class="soft">{}</small>', percent(estimate.value), interval(estimate))
+
+
+@register.filter
+def preference(value: float | None) -> str:
+    """A preference in words: which side, and by how much."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return _("tie")
+    return f"{'A' if value < 0 else 'B'} +{abs(value):g}"
+
+
+@register.filter
+def side(name: str | None) -> str:
+    """a, tie or b as the page writes it."""
+    return {"a": "A", "b": "B", "tie": _("tie")}.get(name or "", NOTHING)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@register.filter
+def money(value: Decimal | None) -> str:
+    """An amount, with as many digits as it needs to be more than nothing."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.2f}" if value == 0 or value >= 1 else f"{value:.4g}"
+
+
+@register.filter
+def number(value: int | None) -> str:
+    return NOTHING if value is None else f"{value:,}"
+
+
+@register.filter
+def change(value: int | None) -> str:
+    """A difference with its sign."""
+    if value is None:
+        return ""
+    return f"{value:+,}" if value else "±0"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """Indented JSON; a text stays as it is."""
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """One figure of a mapping: numbers short, an estimate with its interval, the rest as JSON."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dict) and "value" in value and "low" in value:
+        return _estimate(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{words(key)} {plain(item)}" for key, item in value.items()) or NOTHING
+    if isinstance(value, list):
+        return ", ".join(plain(item) for item in value[:10]) + (" …" if len(value) > 10 else "") or NOTHING
+    return str(value)
+
+
+def _estimate(value: dict[str, Any]) -> str:
+    if value["value"] is None:
+        return str(value.get("reason") or NOTHING)
+    ends = f" ({value['low']:.3f}–{value['high']:.3f})" if value.get("low") is not None else ""
+    return f"{value['value']:.3f}{ends}"
+
+
+@register.simple_tag
+def found(page: Any) -> str:
+    """How many rows a list has, without counting a long one to its end."""
+    if page.more:
+        return _("more than %(count)s") % {"count": f"{page.count:,}"}
+    return ngettext("%(count)s row", "%(count)s rows", page.count) % {"count": f"{page.count:,}"}
