@@ -47,6 +47,8 @@ PEOPLE: Final = (
     SimulatedRater("sim-di", skill=0.75, side_bias=0.10),
     SimulatedRater("sim-ed", skill=0.60, side_bias=0.30),  # tired, and fond of the left
 )
+# A small sample needs a large test split: 25 of 100 groups, where a real project would keep 10.
+RECIPE: Final = {"method": "dawid-skene", "split": {"train": 0.7, "validation": 0.05, "test": 0.25, "seed": 1}}
 JUDGED_BY_PEOPLE: Final = 110  # the budget of the router, in comparisons
 
 
@@ -256,7 +258,7 @@ class Demo:
 
     def _dataset(self) -> tuple[str, dict[str, Any], Any]:
         name = f"{self.project.slug}-preferences"
-        version = building.start(name, self.project, {}, by=self.owner, wake=False)
+        version = building.start(name, self.project, RECIPE, by=self.owner, wake=False)
         result = _done(ledger.execute(version.run_id or 0))
         version.refresh_from_db()
         figures = {k: result[k] for k in ("version", "rows_sha256", "counts", "dropped")}

@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
+from redis import Redis
 from redis.exceptions import RedisError
 
 from . import store
@@ -33,10 +34,7 @@ class Check(NamedTuple):
 
 def worker_seen() -> datetime | None:
     """When a worker last did the reaper's round, as Redis remembers; None: not lately, or Redis is down."""
-    try:
-        seen: datetime | None = cache.get(WORKER_KEY)
-    except (RedisError, OSError):
-        return None
+    seen: datetime | None = cache.get(WORKER_KEY)
     return seen
 
 
@@ -69,11 +67,14 @@ def migrations() -> Check:
 
 def redis() -> Check:
     try:
-        cache.set("tiebreak:ping", 1, 5)
-        ok = cache.get("tiebreak:ping") == 1
+        with Redis.from_url(settings.ENV.redis_url, socket_connect_timeout=3, socket_timeout=3) as client:
+            policy = client.config_get("maxmemory-policy")
     except (RedisError, OSError) as error:
         return Check("redis", False, str(error), "Check REDIS_URL and that Redis runs. No work is lost meanwhile.")
-    return Check("redis", ok, "answers" if ok else "does not keep what it is given", "" if ok else "Look at its memory policy.")
+    kept = policy.get("maxmemory-policy", "noeviction")
+    if kept != "noeviction":
+        return Check("redis", False, f"evicts ({kept})", "Set maxmemory-policy noeviction: it drops workers' messages.")
+    return Check("redis", True, "answers", "")
 
 
 def workers() -> Check:
