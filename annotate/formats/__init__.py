@@ -19,9 +19,9 @@ class Format(NamedTuple):
     parser: str  # dotted path of a Parser
 
 
-DEFAULT: Final = "tiebreak"
+DEFAULT: Final = "rows"
 FORMATS: Final[dict[str, Format]] = {
-    "tiebreak": Format("Tiebreak's own rows", "annotate.formats.rows.parse"),
+    "rows": Format("Tiebreak's own rows", "annotate.formats.rows.parse"),
     "trl": Format("TRL preference pairs: prompt, chosen, rejected", "annotate.formats.trl.parse"),
     "hh-rlhf": Format("HH-RLHF transcripts: chosen, rejected", "annotate.formats.hh_rlhf.parse"),
 }

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, Any, Final, NamedTuple
 
 from tiebreak.core.text import TextError, loads_strict
 
@@ -36,11 +36,16 @@ class Record(NamedTuple):
     line: int
     value: Any  # the record, or the RowError that says why there is none
     raw: str  # what stood there, cut: for the rejects file
+    size: int  # bytes that it takes, more or less
 
 
 def source_of(filename: str) -> str:
     """The file's name without its folders and endings: names the rater of a preference that came without one."""
     return PurePath(filename).name.split(".")[0][:200] or "import"
+
+
+def _is_csv(filename: str) -> bool:
+    return ".csv" in PurePath(filename.lower()).suffixes
 
 
 def read(file: IO[bytes], filename: str = "") -> Iterator[Record]:
@@ -50,15 +55,15 @@ def read(file: IO[bytes], filename: str = "") -> Iterator[Record]:
     if head == b"PAR1":
         return _parquet(file)
     stream = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
-    lines = _lines(cast(IO[bytes], stream))
-    return _csv(lines) if ".csv" in filename.lower() else _json_lines(lines)
+    lines = _lines(stream)
+    return _csv(lines) if _is_csv(filename) else _json_lines(lines)
 
 
 def count_lines(file: IO[bytes], filename: str = "") -> int | None:
     """Rows to come, for a progress bar; None where only reading them all would tell. Leaves the file at its start."""
     head = file.read(4)
     file.seek(0)
-    if head == b"PAR1" or ".csv" in filename.lower():
+    if head == b"PAR1" or _is_csv(filename):
         return None
     stream = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
     count, last = 0, b"\n"
@@ -114,12 +119,12 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
 def _json_lines(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
     for line, data in lines:
         if isinstance(data, RowError):
-            yield Record(line, data, "")
+            yield Record(line, data, "", 0)
         elif data.strip():
             try:
-                yield Record(line, loads_strict(data, field="row"), "")
+                yield Record(line, loads_strict(data, field="row"), "", len(data))
             except TextError as error:
-                yield Record(line, RowError.of(error), data[:1000].decode("utf-8", "backslashreplace"))
+                yield Record(line, RowError.of(error), data[:1000].decode("utf-8", "backslashreplace"), 0)
 
 
 def _csv(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
@@ -152,15 +157,15 @@ def _csv(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Record(start, RowError("row", f"expected CSV, got {error}"), "")
+            yield Record(start, RowError("row", f"expected CSV, got {error}"), "", 0)
             continue
         raw = ",".join(cells)[:1000]
         if broken and header is not None:
-            yield Record(start, broken[0], raw)
+            yield Record(start, broken[0], raw, 0)
         elif header is None:
             header = _header(cells, broken)
         elif cells:
-            yield Record(start, _cells(header, cells), raw)
+            yield Record(start, _cells(header, cells), raw, sum(map(len, cells)))
 
 
 def _header(cells: list[str], broken: list[RowError]) -> list[str]:
@@ -216,7 +221,7 @@ def _parquet(file: IO[bytes]) -> Iterator[Record]:
                 raise FileError(f"{PARQUET_ROWS} rows of the Parquet file take more than {MAX_BATCH:,} bytes")
             for value in batch.to_pylist():
                 line += 1
-                yield Record(line, value, "")
+                yield Record(line, value, "", batch.nbytes // batch.num_rows)
     except (arrow.ArrowException, OSError) as error:
         raise FileError(f"the Parquet file cannot be read after row {line:,} ({error})") from None
 

@@ -24,7 +24,7 @@ def insert(rows: Sequence[Model]) -> None:
         return
     meta = type(rows[0])._meta
     fields = [f for f in meta.concrete_fields if not isinstance(getattr(rows[0], f.attname), DatabaseDefault)]
-    table, names = connection.ops.quote_name(meta.db_table), [connection.ops.quote_name(f.column) for f in fields]
+    table, names = connection.ops.quote_name(meta.db_table), [connection.ops.quote_name(str(f.column)) for f in fields]
     values, converters = attrgetter(*(f.attname for f in fields)), [_converter(f) for f in fields]
     with connection.cursor() as cursor:
         cursor.execute(

@@ -11,24 +11,24 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import IO, Any, Final
 
 from django.db import transaction
-from tiebreak.accounts.models import Project
-from tiebreak.accounts.roles import Can
-from tiebreak.core.errors import Invalid, NotAllowed
-from tiebreak.core.models import record
-from tiebreak.runs import ledger, store
-from tiebreak.runs.models import Artifact, Run
 
 from annotate import formats
 from annotate.formats import Row, RowError, reading
+from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Can
+from tiebreak.core.errors import Conflict, Invalid, NotAllowed
+from tiebreak.core.models import record
+from tiebreak.runs import ledger, store
+from tiebreak.runs.models import Artifact, Run
 
 from .projects import current_form
 from .storing import Written, write
 
 BATCH: Final = 1000
+BATCH_BYTES: Final = 16 * 1024 * 1024
 TOLD: Final = 20  # rejects that the report itself shows; the rejects file has them all
 REJECTS: Final = "rejects.jsonl"
 
@@ -75,6 +75,7 @@ class Numbered:
     line: int
     row: Row
     value: Any
+    size: int
 
 
 def import_stream(
@@ -98,10 +99,16 @@ def import_stream(
         report.reject(reject)
         if rejects is not None:
             rejects(reject)
+        if report.rejected % BATCH == 0:
+            tell()
+
+    def tell() -> None:
+        if execution:
+            execution.progress(lines.last, total, note=f"{report.created + report.updated:,} rows written")
 
     total = reading.count_lines(file, filename) if execution else None
     rows = _rows(_records(file, filename), parser, reading.source_of(filename), levels, lines, refuse)
-    for batch in iter(lambda: list(islice(rows, BATCH)), []):
+    for batch in _batches(rows):
         with transaction.atomic():
             if execution:
                 execution.fence()
@@ -109,8 +116,8 @@ def import_stream(
         report.add(written)
         for position, error in written.rejected:
             refuse(_reject(batch[position].line, error, reading.shown(batch[position].value)))
-        if execution:
-            execution.progress(lines.last, total, note=f"{report.created + report.updated:,} rows written")
+        tell()
+    tell()
     record("import.finished", execution.run if execution else project, by=by, project=project, **_counts(report))
     return report
 
@@ -157,10 +164,24 @@ def _rows(
         for row in made:
             first = lines.first.setdefault(formats.bits(row.id), entry.line)
             if first != entry.line:
-                error = RowError("id", f"{row.id!r} stands on line {first} already; line {entry.line} was not taken")
-                refuse(_reject(entry.line, error, reading.shown(entry.value)))
+                twice = RowError("id", f"{row.id!r} stands on line {first} already; line {entry.line} was not taken")
+                refuse(_reject(entry.line, twice, reading.shown(entry.value)))
             else:
-                yield Numbered(entry.line, row, entry.value)
+                yield Numbered(entry.line, row, entry.value, entry.size)
+
+
+def _batches(rows: Iterable[Numbered]) -> Iterator[list[Numbered]]:
+    """Rows by the thousand, or fewer where they are long: what is in memory at once stays small."""
+    batch: list[Numbered] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += row.size
+        if len(batch) >= BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _check_levels(row: Row, levels: int) -> None:
@@ -206,6 +227,8 @@ def start_import(
     """
     if by is not None and not project.allows(by, Can.CURATE):
         raise NotAllowed("Your role does not allow you to import.", code="role_too_small")
+    if project.archived_at is not None:
+        raise Conflict(f"{project} is archived; nothing is added to it.", code="archived")
     parser_of(format)
     with store.writing("application/octet-stream") as incoming:
         shutil.copyfileobj(file, incoming.file, 1 << 20)

@@ -9,14 +9,14 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Model
 from django.db.models.functions import Greatest
+
+from annotate.models import Comparison, Form
+from annotate.models.forms import MAX_LEVELS
 from tiebreak.accounts.models import Membership, Project
 from tiebreak.accounts.roles import Can, Role
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed
 from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
-
-from annotate.models import Comparison, Form
-from annotate.models.forms import MAX_LEVELS
 
 ASKED: Final = (
     "levels", "allow_tie", "allow_both_bad", "aspects", "reasons", "justification", "min_justification", "guidelines",

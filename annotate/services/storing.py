@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
-from tiebreak.accounts.models import Project
-from tiebreak.runs.models import Run
 
 from annotate import formats
 from annotate.formats import Row, RowError
 from annotate.models import Assignment, Comparison, Completion, Judgement, Prompt, Rater
 from annotate.models.assignments import Order
+from tiebreak.accounts.models import Project
+from tiebreak.runs.models import Run
 
 from .copying import insert
 from .projects import current_form

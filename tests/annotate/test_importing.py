@@ -15,11 +15,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Conflict, Invalid, NotAllowed, Unavailable
-from tiebreak.core.models import Event
-from tiebreak.runs import ledger, store
-from tiebreak.runs.models import Run
 
 from annotate.formats.rows import judgements
 from annotate.models import Assignment, Comparison, Completion, Judgement, Prompt, Rater
@@ -27,6 +22,11 @@ from annotate.services import importing, storing
 from annotate.services.importing import Reject, Report
 from annotate.services.projects import change_form, create_project
 from tests.build import make_judge, make_judgements, make_member, make_project, make_rater, make_user
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Conflict, Invalid, NotAllowed, Unavailable
+from tiebreak.core.models import Event
+from tiebreak.runs import ledger, store
+from tiebreak.runs.models import Run
 
 pytestmark = pytest.mark.django_db
 
@@ -216,7 +216,7 @@ def test_bad_rows_are_named_by_line_and_field_and_the_others_go_in(project: Proj
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones_before_anything_is_stored(project: Project) -> None:
-    with pytest.raises(Invalid, match="tiebreak, trl, hh-rlhf, got 'xml'"):
+    with pytest.raises(Invalid, match="rows, trl, hh-rlhf, got 'xml'"):
         importing.start_import(project, lines(row()), format="xml", by=None)
     assert not Run.objects.exists()
 
@@ -302,6 +302,31 @@ def test_an_import_that_was_killed_goes_on_where_it_stopped(project: Project, mo
     result = importing.run(execution)
     assert (result["created"], result["unchanged"]) == (1, 4)
     assert Judgement.objects.count() == 5
+
+
+def test_long_rows_make_small_batches(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 40 rows of 500 KB are 20 MB: more than one batch's 16 MB, so the run tells of its progress in between.
+    run = importing.start_import(
+        project, lines(*[row(f"r{n}", reference="x" * 500_000) for n in range(40)]), by=None, wake=False
+    )
+    told: list[str] = []
+    ledger.execute(run.pk, say=told.append)
+    assert "34 rows written: 34 of 40" in told
+    assert Comparison.objects.count() == 40
+
+
+def test_a_cancelled_import_of_nothing_but_bad_rows_stops(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH", 3)
+    run = importing.start_import(project, lines(*[{"id": "x"}] * 10), by=None, wake=False)
+    ledger.execute(run.pk, say=lambda text: Run.objects.update(cancel_requested_at=timezone.now()) and None)
+    run.refresh_from_db()
+    assert (run.status, run.done) == ("cancelled", 3)
+
+
+def test_an_archived_project_takes_nothing(project: Project) -> None:
+    project.archived_at = timezone.now()
+    with pytest.raises(Conflict, match="archived"):
+        importing.start_import(project, lines(row()), by=None)
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(project: Project) -> None:

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Conflict, Invalid
-from tiebreak.runs import ledger, store
-from tiebreak.runs.models import Run
-
 from annotate import formats
 from annotate.management.base import VerbCommand, project_named
 from annotate.services import importing
 from annotate.services.projects import create_project
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Conflict, Invalid
+from tiebreak.runs import ledger, store
+from tiebreak.runs.models import Run
 
 
 class Command(VerbCommand):
