@@ -40,7 +40,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class PairResult:
-    """What a judge with the rubric said of one pair, both orders summed. `predicted` is -1, 0 or 1; None: unreadable."""
+    """What a judge with the rubric said of one pair, both orders summed. `predicted`: -1, 0, 1; None: unreadable."""
 
     pair_id: str
     known: int
@@ -58,7 +58,7 @@ class Reproduction:
 
 
 async def propose(pair: Pair, preferred: Literal["a", "b"], backend: Backend, *, max_tokens: int = 1024) -> Proposal:
-    """Ask for the criteria that tell the preferred completion from the other. A bad answer is a reason, not an error."""
+    """Ask for the criteria that tell the preferred completion from the other. A bad answer is a reason, no error."""
     if preferred not in ("a", "b"):
         raise ValueError(f"preferred: expected 'a' or 'b', got {preferred!r}")
     first, second = (pair.a, pair.b) if preferred == "a" else (pair.b, pair.a)

@@ -1,0 +1,162 @@
+"""Training a head on frozen features: full-batch L-BFGS, seeded, with L2 chosen on groups held out inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models_rt import encoders
+from models_rt.records import PreferenceRow
+from models_rt.seeds import numpy_rng
+
+from . import head as head_kind
+from . import objective as objective_kind
+from .config import TrainConfig
+from .features import features
+from .metrics import log_loss
+from .model import RewardModel, versions
+
+Report = Callable[[str, int, int], None]  # stage, done, total
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A trained model with what there is to know about its training."""
+
+    model: RewardModel
+    loss: float
+    l2: float
+    validation: dict[str, float]  # inner validation loss by L2; empty where only one L2 was given or too few groups
+    notes: tuple[str, ...]
+
+
+def train(
+    rows: Sequence[PreferenceRow],
+    config: TrainConfig,
+    *,
+    progress: Report | None = None,
+    cache: Path | None = None,
+) -> TrainResult:
+    """Train on the rows whose split is `train`. ValueError where no pair could teach anything."""
+    used = [row for row in rows if row.split == "train" and row.weight > 0 and row.chosen != row.rejected]
+    if not used:
+        raise ValueError(
+            f"rows: expected rows to train on (positive weight, differing completions), got 0 of {len(rows)}"
+        )
+    report = progress or (lambda stage, done, total: None)
+    encoder = encoders.load(config.encoder, allow_download=config.allow_download) if config.embed else None
+    items = [(row.prompt, text) for row in used for text in (row.chosen, row.rejected)]
+    raw = features(
+        items,
+        encoder,
+        config.embed,
+        config.surface,
+        cache=cache,
+        batch_size=config.batch_size,
+        device=config.device,
+        progress=lambda done, total: report("encode", done, total),
+    )
+    scale = _scale(raw)
+    differences = torch.from_numpy((raw[::2] - raw[1::2]) / scale)
+    labels = torch.tensor([row.probability if config.soft_labels else 1.0 for row in used])
+    weights = torch.tensor([row.weight for row in used], dtype=torch.float32)
+    validation, notes = _validate(used, differences, labels, weights, config, report)
+    l2 = min(config.l2, key=lambda v: validation[f"{v:g}"]) if validation else config.l2[len(config.l2) // 2]
+    head, loss = fit(differences, labels, weights, config, l2)
+    report("fit", 1, 1)
+    facts = {
+        "data_sha256": data_hash(used),
+        "encoder_fingerprint": encoder.fingerprint if encoder else None,
+        "rows": len(used),
+        "skipped_rows": sum(row.split == "train" for row in rows) - len(used),
+        "groups": len({row.group for row in used}),
+        "l2": l2,
+        "loss": loss,
+        "validation": validation,
+        "notes": notes,
+        "versions": versions(),
+    }
+    return TrainResult(RewardModel(config, head, scale, encoder, facts, cache), loss, l2, validation, tuple(notes))
+
+
+def fit(
+    differences: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, config: TrainConfig, l2: float
+) -> tuple[torch.nn.Module, float]:
+    """A head on feature differences [n, d], and its final penalised loss. Convex for the linear head."""
+    head = head_kind(config.head)(differences.shape[1])
+    objective = objective_kind(config.objective)()
+    optimiser = torch.optim.LBFGS(
+        head.parameters(), max_iter=config.max_iterations, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        penalty = sum((p.square().sum() for p in head.parameters()), torch.zeros(()))
+        loss: torch.Tensor = objective(head(differences), labels, weights) + 0.5 * l2 * penalty
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    loss = float(closure())
+    if not np.isfinite(loss):
+        raise ValueError(f"loss: expected a finite number, got {loss}; look for extreme weights or features")
+    return head, loss
+
+
+def _validate(
+    rows: Sequence[PreferenceRow],
+    differences: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor,
+    config: TrainConfig,
+    report: Report,
+) -> tuple[dict[str, float], list[str]]:
+    """Mean held-out loss for each L2 over folds that keep groups whole."""
+    if len(config.l2) == 1:
+        return {}, []
+    fold = folds([row.group for row in rows], config)
+    count = int(fold.max()) + 1
+    if count < 2:
+        return {}, ["one group only: the middle L2 was taken without validation"]
+    losses: dict[str, float] = {}
+    for step, l2 in enumerate(config.l2):
+        held: list[float] = []
+        for k in range(count):
+            inside, outside = torch.from_numpy(fold != k), torch.from_numpy(fold == k)
+            head, _ = fit(differences[inside], labels[inside], weights[inside], config, l2)
+            with torch.no_grad():
+                margins = head(differences[outside]).double().numpy()
+            held.append((log_loss(margins, labels[outside].double().numpy()) or 0.0) * len(margins))
+        losses[f"{l2:g}"] = sum(held) / len(rows)
+        report("validate", step + 1, len(config.l2))
+    return losses, []
+
+
+def folds(groups: Sequence[str], config: TrainConfig) -> NDArray[np.int64]:
+    """A fold for each row [n]: groups are shuffled by the seed and dealt out whole."""
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    order = numpy_rng(config.seed, "folds").permutation(len(names))
+    return (order % min(config.inner_folds, len(names)))[index]
+
+
+def _scale(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Standard deviations [d]; a constant feature keeps 1."""
+    deviation = raw.std(axis=0)
+    return np.where(deviation > 1e-8, deviation, 1.0).astype(np.float32)
+
+
+def data_hash(rows: Sequence[PreferenceRow]) -> str:
+    """SHA-256 over the rows in their order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        plain: dict[str, Any] = asdict(row)
+        digest.update(json.dumps(plain, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
