@@ -7,7 +7,7 @@ better. The stored judgement, which comes back, is in terms of a and b.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from uuid import UUID
 
 import numpy as np
@@ -19,7 +19,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from tiebreak.accounts.models import Scope
+
+from tiebreak.accounts.models import Scope, User
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.permissions import project_for, visible_projects
@@ -39,7 +40,7 @@ class MessageOut(serializers.Serializer[dict[str, str]]):
 
 class AspectOut(serializers.Serializer[dict[str, str]]):
     key = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
 
 
 class AskedOut(serializers.Serializer[Any]):
@@ -63,7 +64,7 @@ class AssignmentOut(serializers.Serializer[Assignment]):
     status = serializers.CharField()
     comparison = serializers.CharField(source="comparison.external_id")
     prompt = MessageOut(many=True, source="comparison.prompt.messages")
-    context = serializers.CharField(source="comparison.context", allow_null=True)
+    context = serializers.CharField(source="comparison.context", allow_null=True)  # type: ignore[assignment]
     left = serializers.SerializerMethodField()
     right = serializers.SerializerMethodField()
     order = serializers.ChoiceField(choices=policies.ORDERS, help_text="ab: completion a is `left`")
@@ -161,7 +162,7 @@ class NextView(Annotating):
     )
     def post(self, request: Request, slug: str) -> Response:
         """The comparison that you have before you, or a lease of the next."""
-        rater = assigning.rater_for(project_for(request, slug, Can.ANNOTATE), request.user)
+        rater = assigning.rater_for(project_for(request, slug, Can.ANNOTATE), _user(request))
         assignment = assigning.next_assignment(rater, now=timezone.now(), rng=np.random.default_rng())
         if assignment is None:
             return Response(status=HTTPStatus.NO_CONTENT)
@@ -186,7 +187,7 @@ class SubmitView(Annotating):
         """Answer. The same key and body again gets the same judgement."""
         assignment, key = self.assignment(request, pk), _key(request)
         form = _valid(AnswerIn(data=request.data))
-        judgement = judging.submit(assignment, form.answer(), by=request.user, key=key, now=timezone.now())
+        judgement = judging.submit(assignment, form.answer(), by=_user(request), key=key, now=timezone.now())
         return Response(JudgementOut(judgement).data, status=HTTPStatus.CREATED)
 
 
@@ -195,7 +196,7 @@ class SkipView(Annotating):
     def post(self, request: Request, pk: int) -> Response:
         """Pass, with a reason; it is not offered to you again."""
         reason = _valid(SkipIn(data=request.data)).validated_data["reason"]
-        skipped = assigning.skip(self.assignment(request, pk), reason, by=request.user, now=timezone.now())
+        skipped = assigning.skip(self.assignment(request, pk), reason, by=_user(request), now=timezone.now())
         return Response(LeaseOut(skipped).data)
 
 
@@ -204,7 +205,7 @@ class DraftView(Annotating):
     def post(self, request: Request, pk: int) -> Response:
         """Keep what was answered so far; renews the lease."""
         draft = _valid(AnswerIn(data=request.data)).answer().as_draft()
-        kept = assigning.save_draft(self.assignment(request, pk), draft, by=request.user, now=timezone.now())
+        kept = assigning.save_draft(self.assignment(request, pk), draft, by=_user(request), now=timezone.now())
         return Response(LeaseOut(kept).data)
 
 
@@ -212,8 +213,12 @@ class RenewView(Annotating):
     @extend_schema(operation_id="assignment_renew", request=None, responses={200: LeaseOut})
     def post(self, request: Request, pk: int) -> Response:
         """Push the end of the lease away while the annotator is active."""
-        renewed = assigning.renew(self.assignment(request, pk), by=request.user, now=timezone.now())
+        renewed = assigning.renew(self.assignment(request, pk), by=_user(request), now=timezone.now())
         return Response(LeaseOut(renewed).data)
+
+
+def _user(request: Request) -> User:
+    return cast(User, request.user)  # HasScope has refused whoever is not signed in
 
 
 def _key(request: Request) -> UUID:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.middleware import HtmxDetails
+
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import MAY, Can
 from tiebreak.core.errors import Conflict, DomainError, Invalid
@@ -43,7 +44,7 @@ class Request(HttpRequest):
     """A request of somebody who is signed in."""
 
     htmx: HtmxDetails
-    user: User  # type: ignore[assignment]
+    user: User
 
 
 @login_required

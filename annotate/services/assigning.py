@@ -15,16 +15,16 @@ from typing import Any, Final
 import numpy as np
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q
+
+from annotate import policies
+from annotate.models import Assignment, Comparison, Form, Rater
+from annotate.models.comparisons import ComparisonQuerySet
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from tiebreak.core.models import Event
 from tiebreak.core.text import TextError, clean_json, clean_text
 from tiebreak.core.transitions import move
-
-from annotate import policies
-from annotate.models import Assignment, Comparison, Form, Rater
-from annotate.models.comparisons import ComparisonQuerySet
 
 Status = Assignment.Status
 HAD: Final = (Status.LEASED, Status.SUBMITTED, Status.SKIPPED)

@@ -9,15 +9,15 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+
+from annotate import policies
+from annotate.models import Assignment, Comparison, Form, Judgement, Rater
+from annotate.models.comparisons import ComparisonQuerySet
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
-
-from annotate import policies
-from annotate.models import Assignment, Comparison, Form, Judgement, Rater
-from annotate.models.comparisons import ComparisonQuerySet
 
 from . import assigning
 

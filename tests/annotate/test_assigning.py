@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from tiebreak.accounts.models import Membership, Project, User
-from tiebreak.accounts.roles import Role
-from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
-from tiebreak.core.models import Event
 
 from annotate.models import Assignment, Comparison, Rater
 from annotate.services import assigning
 from tests.build import make_comparison, make_member, make_project, make_rater, make_user
+from tiebreak.accounts.models import Membership, Project, User
+from tiebreak.accounts.roles import Role
+from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
+from tiebreak.core.models import Event
 
 pytestmark = pytest.mark.django_db
 

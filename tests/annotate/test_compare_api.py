@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.utils import timezone
-from tiebreak.accounts.models import Membership, Project
-from tiebreak.accounts.roles import Role
 
 from annotate.models import Assignment, Judgement
 from annotate.services import assigning
 from tests.build import make_comparison, make_member, make_project, make_token, make_user
+from tiebreak.accounts.models import Membership, Project
+from tiebreak.accounts.roles import Role
 
 pytestmark = pytest.mark.django_db
 

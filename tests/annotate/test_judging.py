@@ -8,15 +8,15 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from tiebreak.accounts.models import Membership, Project, User
-from tiebreak.accounts.roles import Role
-from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
-from tiebreak.core.models import Event
 
 from annotate.models import Assignment, Comparison, Form, Judgement, Rater
 from annotate.services import assigning, judging
 from annotate.services.judging import Answer
 from tests.build import make_comparison, make_member, make_project
+from tiebreak.accounts.models import Membership, Project, User
+from tiebreak.accounts.roles import Role
+from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
+from tiebreak.core.models import Event
 
 pytestmark = pytest.mark.django_db
 

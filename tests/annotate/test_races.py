@@ -14,12 +14,12 @@ import pytest
 from django.db import connection
 from django.db.models import Count, F
 from django.utils import timezone
-from tiebreak.accounts.roles import Role
 
 from annotate.models import Assignment, Comparison, Judgement, Rater
 from annotate.services import assigning, judging
 from annotate.services.judging import Answer
 from tests.build import make_comparison, make_member, make_project
+from tiebreak.accounts.roles import Role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

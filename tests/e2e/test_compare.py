@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tiebreak.accounts.models import Project
-from tiebreak.accounts.roles import Role
 
 from annotate.models import Assignment, Judgement
 from tests.build import make_comparison, make_member, make_project
+from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Role
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
@@ -23,10 +23,8 @@ ARGS: Final = [
     "--no-first-run",
 ]  # fmt: skip
 PASSWORD: Final = "correct horse battery"
-LONG: Final = (
-    "| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nfor number in range(100): print(number)\n```\n\n$x^2$ "
-    + "word " * 80
-)
+CODE: Final = "```python\nfor number in range(100): print(number)\n```"
+LONG: Final = f"| a | b |\n|---|---|\n| 1 | 2 |\n\n{CODE}\n\n$x^2$ {'word ' * 80}"
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +41,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def project() -> Project:
-    project = make_project(
-        "chat",
-        overlap=1,
-        aspects=[{"key": "tone", "label": "Tone"}],
-        reasons=["facts", "style"],
-        guidelines="Be *fair*.",
-    )
+    tone = {"key": "tone", "label": "Tone"}
+    project = make_project("chat", overlap=1, aspects=[tone], reasons=["facts", "style"], guidelines="Be *fair*.")
     for number in range(4):
-        make_comparison(
-            project, prompt=f"Question {number}?", a=f"First. {LONG}", b=f"Second. {LONG}", context="A school."
-        )
+        texts = {"a": f"First.\n\n{LONG}", "b": f"Second.\n\n{LONG}"}
+        make_comparison(project, prompt=f"Question {number}?", context="A school.", **texts)
     make_member(project, Role.ANNOTATOR, name="ada", password=PASSWORD)
     return project
 
