@@ -1,7 +1,7 @@
 """The whole loop on the bundled sample, through the same services that people, workers and the API use.
 
-What is simulated is said to be: the people are raters of known skill and side bias who take leases and submit answers as
-people do, and the judge is the scripted one that ships with the product. Everything else is the real mechanism.
+What is simulated is said to be: the people are raters of known skill and side bias who take leases and submit answers
+as people do, and the judge is the scripted one that ships with the product. Everything else is the real mechanism.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
+from django.conf import settings
+from django.utils import timezone
+
 from annotate import policies
 from annotate.models import Comparison, Judgement, Rater, Rubric
 from annotate.services import assigning, importing, judging, projects, raters, rubrics
 from curation.models import Consensus, NoiseScore, RewardModel
 from curation.services import building, exporting, verbs
 from curation.stats.simulate import SimulatedRater, answer
-from django.conf import settings
-from django.utils import timezone
 from tiebreak.accounts.models import ApiToken, Membership, Project, Scope, User
 from tiebreak.accounts.roles import Role
 from tiebreak.core.errors import DomainError, Unavailable
@@ -107,7 +108,7 @@ class Demo:
             levels=3,
             aspects=[{"key": "correct", "label": "More correct"}, {"key": "clear", "label": "Clearer"}],
             reasons=["follows the instruction", "wrong fact", "too long", "tone"],
-            guidelines="Choose the response that you would rather have received. Being right comes before being pretty.",
+            guidelines="Choose the response that you would rather have received. Right comes before pretty.",
         )
         for name, role in ((f"{slug}-annotator", Role.ANNOTATOR), (f"{slug}-viewer", Role.VIEWER)):
             Membership.objects.create(project=project, user=self._user(name), role=role)
@@ -121,9 +122,7 @@ class Demo:
 
     def _import(self) -> tuple[str, dict[str, Any], None]:
         with (_sample() / "comparisons.jsonl").open("rb") as file:
-            run = importing.start_import(
-                self.project, file, filename="sample.jsonl", by=self.owner, wake=False
-            )
+            run = importing.start_import(self.project, file, filename="sample.jsonl", by=self.owner, wake=False)
         result = _done(ledger.execute(run.pk))
         did = f"{result['created']} comparisons created, {result['rejected']} rejected"
         return did, {k: result[k] for k in ("created", "updated", "unchanged", "rejected")}, None
@@ -140,13 +139,15 @@ class Demo:
         )
         result = self._verb("judge", judge="scripted")
         figures = {k: result[k] for k in ("comparisons", "parsed", "unparsed", "failed", "cost")}
-        did = f"{result['parsed']} verdicts in both orders, {result['unparsed']} unparsed, cost {float(result['cost']):.4f}"
+        did = f"{result['parsed']} verdicts in both orders, {result['unparsed']} unparsed, cost {result['cost']}"
         return did, figures, None
 
     def _qualities(self) -> dict[str, float]:
         """How good its author thinks each completion is, by the hash of its text: what the scripted judge is told."""
         found: dict[str, float] = {}
-        for comparison in Comparison.objects.filter(project=self.project).select_related("completion_a", "completion_b"):
+        for comparison in Comparison.objects.filter(project=self.project).select_related(
+            "completion_a", "completion_b"
+        ):
             preference = self.authors[comparison.external_id]["preference"]
             for completion, sign in ((comparison.completion_a, -1), (comparison.completion_b, 1)):
                 found[sha256(completion.text.encode()).hexdigest()] = sign * preference / 2
@@ -167,16 +168,21 @@ class Demo:
         people = Judgement.objects.current().filter(comparison__project=self.project, rater__kind="annotator")
         left = people.filter(preference__lt=0, order="ab").count() + people.filter(preference__gt=0, order="ba").count()
         decided = people.exclude(preference=0).exclude(preference=None).count()
-        figures = {"judgements": made, "raters": len(PEOPLE), "simulated": True, "left_share": round(left / max(decided, 1), 3)}
+        figures = {
+            "judgements": made,
+            "raters": len(PEOPLE),
+            "simulated": True,
+            "left_share": round(left / max(decided, 1), 3),
+        }
         return f"{made} judgements by {len(PEOPLE)} simulated raters, each on a lease", figures, None
 
-    def _simulate_people(self) -> int:
-        """Each simulated rater leases, reads and submits until nothing is left for them, in turn."""
-        rng = np.random.default_rng(SEED)
+    def _simulate_people(self, *, seed: int = SEED, most: int | None = None) -> int:
+        """Each simulated rater leases, reads and submits in turn, until nothing is left for them or `most` are made."""
+        rng = np.random.default_rng(seed)
         authors, made = self.authors, 0
         members = [(person, self._simulated(person)) for person in PEOPLE]
-        while members:
-            for person, rater in list(members):
+        while members and (most is None or made < most):
+            for person, rater in list(members)[: None if most is None else most - made]:
                 assignment = assigning.next_assignment(rater, now=timezone.now(), rng=rng)
                 if assignment is None:
                     members.remove((person, rater))
@@ -192,7 +198,7 @@ class Demo:
                         justification=author["why"] if said and said * author["preference"] > 0 else "",
                         seconds=float(rng.gamma(4.0, 9.0)),
                     ),
-                    by=rater.user,
+                    by=_user_of(rater),
                     key=uuid4(),
                     now=timezone.now(),
                 )
@@ -235,7 +241,11 @@ class Demo:
         rubric = Rubric.objects.filter(pk=result["rubric"]).first() if result["rubric"] else None
         figures = {k: result[k] for k in ("proposed", "kept", "tried", "reproduced")} | {"approved": False, "judged": 0}
         if rubric is None:
-            return f"{result['proposed']} criteria proposed, none reproduced known preferences well enough", figures, None
+            return (
+                f"{result['proposed']} criteria proposed, none reproduced known preferences well enough",
+                figures,
+                None,
+            )
         rubrics.approve(rubric, by=self.owner)
         projects.change_form(self.project, by=self.owner, rubric=rubric)
         raters.create_judge(
@@ -244,7 +254,7 @@ class Demo:
         )  # fmt: skip
         judged = self._verb("judge", judge="scripted-rubric", limit=40)
         figures |= {"approved": True, "judged": judged["comparisons"]}
-        did = f"{result['kept']} of {result['proposed']} criteria kept, approved, used on {judged['comparisons']} comparisons"
+        did = f"{result['kept']} of {result['proposed']} criteria kept, approved, used {judged['comparisons']} times"
         return did, figures, None
 
     def _noise(self) -> tuple[str, dict[str, Any], None]:
@@ -253,7 +263,11 @@ class Demo:
         scores = NoiseScore.objects.filter(comparison__project=self.project)
         figures = {"scored": result["scored"], "decisions": result["decisions"]}
         worst = scores.order_by("-score").first()
-        did = f"{result['scored']} scored; worst: {worst.comparison.external_id} ({worst.cause})" if worst else "nothing to score"
+        did = (
+            f"{result['scored']} scored; worst: {worst.comparison.external_id} ({worst.cause})"
+            if worst
+            else "nothing to score"
+        )
         return did, figures, None
 
     def _dataset(self) -> tuple[str, dict[str, Any], Any]:
@@ -274,7 +288,9 @@ class Demo:
             expires_at=timezone.now() + timedelta(days=1),
             project=self.project,
         )
-        base = f"http://127.0.0.1:{self.port}/api/v1/datasets/{self.version.dataset.name}/versions/{self.version.number}/"
+        base = (
+            f"http://127.0.0.1:{self.port}/api/v1/datasets/{self.version.dataset.name}/versions/{self.version.number}/"
+        )
         manifest = json.loads(_get(base, secret))
         file = next(f for f in manifest["files"] if f["name"] == "train.parquet")
         data = _get(base + "files/train.parquet", secret)
@@ -287,45 +303,45 @@ class Demo:
             rows = pq.read_table(path).num_rows
             exporting.export_to(self.version, format="trl", folder=Path(folder) / "trl")
         if not same or rows != len(lines):
-            raise DomainError(f"The pulled file and the manifest disagree: {rows} rows, {len(lines)} lines, hash equal: {same}.")
-        figures = {"rows": rows, "lines": len(lines), "bytes": len(data), "hash_equal": same, "test_split_status": refused}
-        return f"{rows} rows by Parquet and NDJSON over REST, hash equal; the test split was refused ({refused})", figures, None
+            raise DomainError(
+                f"The pulled file and the manifest disagree: {rows} rows, {len(lines)} lines, hash equal: {same}."
+            )
+        figures = {
+            "rows": rows,
+            "lines": len(lines),
+            "bytes": len(data),
+            "hash_equal": same,
+            "test_split_status": refused,
+        }
+        return (
+            f"{rows} rows by Parquet and NDJSON over REST, hash equal; the test split was refused ({refused})",
+            figures,
+            None,
+        )
 
     def _train(self) -> tuple[str, dict[str, Any], None]:
         result = self._verb("train", version=str(self.version), seed=SEED)
         self.model = RewardModel.objects.get(name=result["model"])
         metrics = result["test"]
-        did = f"{result['model']}: accuracy {_interval(metrics['accuracy'])}, length alone {_interval(metrics['length_baseline'])}"
+        baseline = _interval(metrics["length_baseline"])
+        did = f"{result['model']}: accuracy {_interval(metrics['accuracy'])}, length alone {baseline}"
         keys = ("accuracy", "length_baseline", "ece", "n")
         return did, {"model": result["model"]} | {k: metrics[k] for k in keys}, None
 
     def _send_back(self) -> tuple[str, dict[str, Any], None]:
         noise = self._verb("noise", method="all")
         result = self._verb("return", model=self.model.name, limit=8)
-        figures = {"returned": result["returned"], "considered": result["considered"], "noise_decisions": noise["decisions"]}
+        figures = {
+            "returned": result["returned"],
+            "considered": result["considered"],
+            "noise_decisions": noise["decisions"],
+        }
         return f"{result['returned']} confident disagreements back in the queue, first in line", figures, None
 
     def _people_again(self) -> tuple[str, dict[str, Any], None]:
         """Half of what came back is answered; the other half waits for whoever signs in."""
         waiting = Comparison.objects.filter(project=self.project).exclude(returned_because="").open()
-        before, made = waiting.count(), 0
-        rng = np.random.default_rng(SEED + 1)
-        person = PEOPLE[0]
-        rater = self._simulated(person)
-        for _ in range(before // 2):
-            assignment = assigning.next_assignment(rater, now=timezone.now(), rng=rng)
-            if assignment is None:
-                break
-            author = self.authors[assignment.comparison.external_id]
-            said = answer(author["preference"], person, a_first=assignment.order == "ab", levels=3, rng=rng)
-            judging.submit(
-                assignment,
-                judging.Answer(choice=policies.to_screen(said, assignment.order), seconds=float(rng.gamma(4.0, 9.0))),
-                by=rater.user,
-                key=uuid4(),
-                now=timezone.now(),
-            )
-            made += 1
+        made = self._simulate_people(seed=SEED + 1, most=waiting.count() // 2)
         result = self._verb("aggregate", method="dawid-skene")
         figures = {"judgements": made, "waiting": waiting.count(), "settled": result["settled"]}
         return f"{made} answered again, {figures['waiting']} wait for you", figures, None
@@ -348,6 +364,12 @@ class Demo:
                 break
             time.sleep(0.2)
         raise Unavailable(f"The web process does not answer at {url}.", code="web_down")
+
+
+def _user_of(rater: Rater) -> User:
+    if rater.user is None:
+        raise DomainError(f"The simulated rater {rater} has no user.")
+    return rater.user
 
 
 def _slugs(first: str) -> Iterator[str]:

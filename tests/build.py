@@ -1,4 +1,5 @@
-"""Builders: each makes a small world in one line. Plain typed functions, so that a reader and mypy see what they write."""
+"""Builders: each makes a small world in one line. Plain typed functions, so that a reader and mypy see what they write.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+
+from django.utils import timezone
 
 from annotate.models import (
     Assignment,
@@ -39,7 +42,6 @@ from curation.models import (
     RoutingDecision,
     VersionFile,
 )
-from django.utils import timezone
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.runs import store
@@ -153,9 +155,7 @@ def make_judgements(comparison: Comparison, letters: str) -> list[Judgement]:
     values = {"A": -1, "B": 1, "T": 0, "X": None}
     made = []
     for number, letter in enumerate(letters, 1):
-        rater, _ = Rater.objects.get_or_create(
-            project=comparison.project, kind=Rater.Kind.ANNOTATOR, name=f"r{number}"
-        )
+        rater, _ = Rater.objects.get_or_create(project=comparison.project, kind=Rater.Kind.ANNOTATOR, name=f"r{number}")
         made.append(make_judgement(comparison, rater, values[letter], both_bad=letter == "X"))
     return made
 
@@ -163,7 +163,9 @@ def make_judgements(comparison: Comparison, letters: str) -> list[Judgement]:
 # What is concluded from judgements, as the services would have stored it.
 
 
-def make_call(judge: Judge, comparison: Comparison, preference: int | None, *, repeat: int = 0, **fields: Any) -> JudgeCall:
+def make_call(
+    judge: Judge, comparison: Comparison, preference: int | None, *, repeat: int = 0, **fields: Any
+) -> JudgeCall:
     """A judge's call and the judgement that came of it; `preference` None is an answer that could not be read."""
     reason = fields.pop("reason", "")
     order = "ba" if repeat else "ab"
@@ -203,7 +205,15 @@ def make_consensus(aggregation: Aggregation, comparison: Comparison, p: tuple[fl
 
 
 def make_skill(aggregation: Aggregation, rater: Rater, **fields: Any) -> RaterSkill:
-    values = {"n": 20, "skill": 0.8, "skill_low": 0.7, "skill_high": 0.9, "left": 0.7, "left_low": 0.55, "left_high": 0.8}
+    values = {
+        "n": 20,
+        "skill": 0.8,
+        "skill_low": 0.7,
+        "skill_high": 0.9,
+        "left": 0.7,
+        "left_low": 0.55,
+        "left_high": 0.8,
+    }
     return RaterSkill.objects.create(aggregation=aggregation, rater=rater, **(values | fields))
 
 
@@ -221,11 +231,15 @@ def make_rubric(project: Project, *, criteria: int = 2, **fields: Any) -> Rubric
     """A draft."""
     rubric = Rubric.objects.create(project=project, **({"name": f"rubric{next(_numbers)}", "version": 1} | fields))
     for position in range(criteria):
-        Criterion.objects.create(rubric=rubric, position=position, kind="principle", text=f"Is right in point {position}.")
+        Criterion.objects.create(
+            rubric=rubric, position=position, kind="principle", text=f"Is right in point {position}."
+        )
     return rubric
 
 
-def make_version(project: Project, comparisons: Sequence[Comparison], *, name: str = "", **fields: Any) -> DatasetVersion:
+def make_version(
+    project: Project, comparisons: Sequence[Comparison], *, name: str = "", **fields: Any
+) -> DatasetVersion:
     """A ready version: the given comparisons are its train split, all others of the project are left out as ties."""
     dataset, _ = Dataset.objects.get_or_create(project=project, name=name or f"set-{next(_numbers)}")
     version = DatasetVersion.objects.create(
@@ -276,7 +290,12 @@ def make_run(project: Project, *, kind: str = "aggregate", status: str = "queued
     now = timezone.now()
     states: dict[str, dict[str, Any]] = {
         "queued": {},
-        "running": {"attempt": 1, "started_at": now, "lease_expires_at": now + timedelta(minutes=1), "worker": "here:1"},
+        "running": {
+            "attempt": 1,
+            "started_at": now,
+            "lease_expires_at": now + timedelta(minutes=1),
+            "worker": "here:1",
+        },
         "failed": {"started_at": now, "finished_at": now, "error": {"type": "Invalid", "message": "no such column"}},
         "succeeded": {"started_at": now, "finished_at": now, "result": {"comparisons": 3}},
     }

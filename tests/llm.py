@@ -54,7 +54,9 @@ def serving() -> Iterator[Server]:
             content = server.answer(prompt)
             told = {
                 "model": body["model"],
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+                "choices": [
+                    {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+                ],
                 "usage": {"prompt_tokens": 100, "completion_tokens": 20},
             }
             data = json.dumps(told).encode()

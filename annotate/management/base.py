@@ -25,7 +25,8 @@ class VerbCommand(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one machine-readable object last")
 
-    def perform(self, **options: Any) -> Mapping[str, Any]:
+    def perform(self, *args: Any, **options: Any) -> Mapping[str, Any]:
+        """Call the service; each command names the options that it takes."""
         raise NotImplementedError
 
     def tell(self, result: Mapping[str, Any]) -> str:

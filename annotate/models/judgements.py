@@ -33,7 +33,9 @@ class Judgement(models.Model):
 
     preference = models.SmallIntegerField(null=True, help_text="below 0 favours a, above 0 favours b, 0 a tie")
     both_bad = models.BooleanField(default=False)
-    unparsed_because = models.CharField(max_length=300, blank=True, default="", help_text="the rater answered unreadably")
+    unparsed_because = models.CharField(
+        max_length=300, blank=True, default="", help_text="the rater answered unreadably"
+    )
     probability_b = models.FloatField(null=True, help_text="where the rater gives one")
     aspects = models.JSONField(default=dict, help_text="{key: preference}, in terms of a and b")
     reasons = ArrayField(models.CharField(max_length=100), default=list)

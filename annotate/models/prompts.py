@@ -37,9 +37,7 @@ class Completion(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["prompt", "sha256", "generator"], name="completion_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["prompt", "sha256", "generator"], name="completion_once")]
 
     def __str__(self) -> str:
         return self.text[:80]

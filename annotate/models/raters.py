@@ -45,9 +45,7 @@ class Rater(models.Model):
     project = models.ForeignKey("accounts.Project", on_delete=models.CASCADE, related_name="raters")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     name = models.CharField(max_length=200, help_text="the imported id, the user's name, or the judge's")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="raters"
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="raters")
     judge = models.OneToOneField(Judge, null=True, on_delete=models.PROTECT, related_name="rater")
     simulated = models.BooleanField(default=False, help_text="a simulated person, as in the demo; always said")
     paused_at = models.DateTimeField(null=True, blank=True)

@@ -39,7 +39,9 @@ class Rubric(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["project", "name", "version"], name="rubric_version"),
-            models.CheckConstraint(condition=Q(status__in=["draft", "approved", "retired"]), name="rubric_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["draft", "approved", "retired"]), name="rubric_status_known"
+            ),
             # Approval has a name on it.
             models.CheckConstraint(
                 condition=~Q(status="approved") | Q(approved_by__isnull=False, approved_at__isnull=False),

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from annotate.models import Judge
 from django.conf import settings
+
+from annotate.models import Judge
 from models_rt import backends as rt_backends
 from models_rt import judges as rt_judges
 from models_rt.backends.openai import OpenAIBackend, Prices, RetryPolicy

@@ -1,7 +1,7 @@
 """A judge run: asks a judge about what it has not judged, in both orders, and stores each verdict as it comes.
 
-Resumable and idempotent: what is stored is not asked again, and UNIQUE (judge, comparison, repeat) forbids a double even
-where two workers believed that they hold the run.
+Resumable and idempotent: what is stored is not asked again, and UNIQUE (judge, comparison, repeat) forbids a double
+even where two workers believed that they hold the run.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import Any, Final, TypeVar
 
-from annotate.models import Comparison, Criterion, Judge, JudgeCall, Judgement, Rater
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+
+from annotate.models import Comparison, Criterion, Judge, JudgeCall, Judgement, Rater
 from models_rt import records
 from tiebreak.core.errors import BackendError, Invalid
 from tiebreak.runs.ledger import Execution
@@ -37,9 +40,7 @@ def readings_of(judge: Judge) -> tuple[tuple[int, str], ...]:
 def unjudged(judge: Judge) -> QuerySet[Comparison]:
     """Comparisons of which the judge lacks a reading. A failed call is no reading: it is asked again."""
     answered = JudgeCall.objects.filter(judge=judge, comparison=OuterRef("pk")).exclude(status=JudgeCall.Status.FAILED)
-    missing = Q()
-    for repeat, _ in readings_of(judge):
-        missing |= ~Exists(answered.filter(repeat=repeat))
+    missing = reduce(or_, (Q(~Exists(answered.filter(repeat=repeat))) for repeat, _ in readings_of(judge)))
     waiting = Comparison.objects.filter(missing, project=judge.project_id)
     return waiting.exclude(status=Comparison.Status.WITHDRAWN).order_by("id")
 
@@ -53,12 +54,13 @@ def pair_of(comparison: Comparison, criteria: Sequence[Criterion] = ()) -> recor
         b=comparison.completion_b.text,
         reference=comparison.reference,
         context=comparison.context,
-        criteria=tuple(records.Criterion(kind=c.kind, text=c.text) for c in criteria),
+        criteria=tuple(records.Criterion(kind=c.kind, text=c.text) for c in criteria),  # type: ignore[arg-type]
     )
 
 
 def stepwise(stream: AsyncIterator[T]) -> Generator[T, None, None]:
-    """An async stream read from synchronous code: between two items the loop stands still and the database may be used."""
+    """An async stream read from synchronous code: between two items the loop stands still and the database may be used.
+    """
     loop = asyncio.new_event_loop()
     try:
         while True:
@@ -169,7 +171,8 @@ def store(execution: Execution, judge: Judge, verdicts: Sequence[records.Verdict
 
 
 def storable(text: str) -> str:
-    """A model's output as PostgreSQL can hold it: NUL and lone surrogates become U+FFFD. Evidence, never training text."""
+    """A model's output as PostgreSQL can hold it: NUL and lone surrogates become U+FFFD. Evidence, never training text.
+    """
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 

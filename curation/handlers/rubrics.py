@@ -1,8 +1,8 @@
 """Generating a rubric: criteria by contrast, kept only where a judge that uses them reproduces known preferences.
 
 Contrastive Rubric Generation with preference-label consistency (OpenRubrics, arXiv 2510.07743). The comparisons that a
-criterion is drawn from and those that it is tried on are of different groups. What was paid for is remembered in the run,
-so that a killed run goes on without paying twice.
+criterion is drawn from and those that it is tried on are of different groups. What was paid for is remembered in the
+run, so that a killed run goes on without paying twice.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from django.db import transaction
+from django.db.models import Q
+
 from annotate.models import Comparison, Criterion, Judge, Rubric
 from annotate.services.numbering import next_version
 from curation.stats import wilson
-from django.db import transaction
-from django.db.models import Q
 from models_rt import records
 from models_rt.judges import get as judge_kind
 from models_rt.judges.rubrics import propose, reproduces
@@ -76,7 +77,12 @@ def run(execution: Execution) -> Mapping[str, Any]:
     }
     rubric = _store(execution, judge, kept, proposed, evidence) if kept else None
     figures = {key: evidence[key] for key in ("proposed", "kept", "tried", "reproduced", "accuracy")}
-    return {"rubric": rubric.pk if rubric else None, "name": str(rubric) if rubric else None, **figures, "cost": str(memory.cost)}
+    return {
+        "rubric": rubric.pk if rubric else None,
+        "name": str(rubric) if rubric else None,
+        **figures,
+        "cost": str(memory.cost),
+    }
 
 
 class Memory:

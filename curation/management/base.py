@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.core.management.base import CommandError
+
 from annotate.management.base import VerbCommand, project_named
 from curation.services import verbs
-from django.core.management.base import CommandError
 from tiebreak.runs.models import Run
 
 
@@ -30,6 +31,8 @@ class RunCommand(VerbCommand):
 def finished(run: Run) -> dict[str, Any]:
     """A run's result for the terminal; a run that failed is the command's failure, with its reason."""
     if run.status != Run.Status.SUCCEEDED:
-        raise CommandError(f"{run} is {run.status}: {(run.error or {}).get('message', 'no reason given')}", returncode=1)
+        raise CommandError(
+            f"{run} is {run.status}: {(run.error or {}).get('message', 'no reason given')}", returncode=1
+        )
     seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None
     return {"run": run.pk, **run.result, "run_seconds": round(seconds, 2) if seconds is not None else None}

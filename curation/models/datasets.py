@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
 from tiebreak.accounts.models import slug_validator
 
 
@@ -69,7 +70,9 @@ class DatasetVersion(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["dataset", "number"], name="version_number"),
-            models.CheckConstraint(condition=Q(status__in=["building", "ready", "failed"]), name="version_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["building", "ready", "failed"]), name="version_status_known"
+            ),
             models.CheckConstraint(condition=~Q(status="ready") | ~Q(rows_sha256=""), name="version_ready_has_hash"),
         ]
 

@@ -7,6 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from django.db import transaction
+from django.db.models import F
+
 from annotate.models import Comparison, Rater
 from curation.models import Aggregation, Consensus, RaterSkill
 from curation.stats import (
@@ -20,8 +23,6 @@ from curation.stats import (
     side_bias,
     wilson,
 )
-from django.db import transaction
-from django.db.models import F
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
@@ -43,7 +44,9 @@ def run(execution: Execution) -> Mapping[str, Any]:
     judgements = loading.judgements_of(project)
     votes = judgements.votes()
     if votes.n == 0:
-        raise Invalid("There are no judgements to aggregate yet: import some, ask people, or run a judge.", code="empty")
+        raise Invalid(
+            "There are no judgements to aggregate yet: import some, ask people, or run a judge.", code="empty"
+        )
     execution.progress(0, len(votes.comparisons), note=f"{method} over {votes.n} judgements")
     fit = METHODS[method](votes)
     people = loading.raters_of(project, Rater.Kind.ANNOTATOR)
@@ -153,13 +156,15 @@ def _store_skills(row: Aggregation, votes: Votes, fit: Aggregate, judgements: lo
 def _gold(project: Project, votes: Votes) -> list[Estimate]:
     """Share of gold comparisons on which each rater favoured the known side, with Wilson's interval."""
     known = dict(Comparison.objects.filter(project=project, gold__isnull=False).values_list("pk", "gold"))
-    gold = np.array([np.sign(known[c]) + 1 if c in known else -1 for c in votes.comparisons], dtype=np.int64)
+    gold = np.array([np.sign(known[c] or 0) + 1 if c in known else -1 for c in votes.comparisons], dtype=np.int64)
     has = gold[votes.comparison] >= 0 if len(gold) else np.zeros(0, dtype=bool)
     right = np.bincount(
         votes.rater[has], (votes.value[has] == gold[votes.comparison[has]]).astype(float), len(votes.raters)
     )
     tried = np.bincount(votes.rater[has], minlength=len(votes.raters))
-    return [wilson(float(r), int(n)) if n else Estimate(None, reason="no gold") for r, n in zip(right, tried, strict=True)]
+    return [
+        wilson(float(r), int(n)) if n else Estimate(None, reason="no gold") for r, n in zip(right, tried, strict=True)
+    ]
 
 
 def _number(value: np.floating[Any]) -> float | None:
@@ -171,7 +176,9 @@ def _settle(project: Project) -> dict[str, int]:
     full = Comparison.objects.filter(project=project, seats_taken__gte=F("overlap"), overlap__gt=0)
     sure = full.filter(consensus__p_a__gte=SETTLED) | full.filter(consensus__p_b__gte=SETTLED)
     sure |= full.filter(consensus__p_tie__gte=SETTLED)
-    settled = Comparison.objects.filter(pk__in=sure.values("pk"), status=Comparison.Status.OPEN).update(status="settled")
+    settled = Comparison.objects.filter(pk__in=sure.values("pk"), status=Comparison.Status.OPEN).update(
+        status="settled"
+    )
     unsure = full.filter(status=Comparison.Status.OPEN, consensus__isnull=False)
     disputed = Comparison.objects.filter(pk__in=unsure.values("pk")).update(status="disputed")
     return {"settled": settled, "disputed": disputed}

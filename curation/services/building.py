@@ -17,6 +17,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Collate
+
 from annotate.models import Comparison, Judgement, Rater
 from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
 from curation.exports.files import ROW_GROUP_ROWS, RowsDigest, ndjson_line
@@ -24,11 +30,6 @@ from curation.exports.recipe import Candidate, Dropped, Recipe, count_dropped, s
 from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
 from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseScore, VersionFile
 from curation.stats import Aggregate, Estimate, Votes
-from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import Max
-from django.db.models.functions import Collate
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.core.models import record
@@ -43,9 +44,7 @@ from .words import told
 BATCH: Final = 2_000
 
 
-def start(
-    name: str, project: Project, recipe: Mapping[str, Any], *, by: Any, wake: bool = True
-) -> DatasetVersion:
+def start(name: str, project: Project, recipe: Mapping[str, Any], *, by: Any, wake: bool = True) -> DatasetVersion:
     """A new version, still building, and its run. Checks the recipe first; locks the dataset for its number."""
     with told():
         parsed = Recipe.from_dict(recipe)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str
         for file in version.files.select_related("artifact"):
             if format == "parquet":
                 with store.open_artifact(file.artifact) as source:
-                    blocks = iter(lambda source=source: source.read(1 << 20), b"")
+                    blocks = iter(partial(source.read, 1 << 20), b"")
                     written.append(_write(folder / file.name, blocks, file.split, file.rows))
             else:
                 made = lines(version, format=format, split=file.split)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from annotate.models import Judgement, Rater
 from curation.stats import Reading, Votes, combine_readings
 from tiebreak.accounts.models import Project
@@ -53,7 +54,7 @@ def judgements_of(project: Project) -> Judgements:
         columns[0].append(comparison)
         columns[1].append(rater)
         columns[2].append(np.nan if preference is None else preference)
-        columns[3].append({"ab": 1, "ba": 0}.get(order, -1))
+        columns[3].append({"ab": 1, "ba": 0}.get(order or "", -1))
         columns[4].append(both_bad)
     return Judgements(
         np.array(columns[0], dtype=np.int64),

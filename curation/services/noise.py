@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+from django.db import transaction
+
 from curation import noise
 from curation.models import Consensus, NoiseScore, RewardMargin
-from django.db import transaction
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
+from django.db import transaction
+from django.db.models import F
+
 from annotate.models import Comparison, Judgement, Rater
 from curation.models import RewardMargin, RoutingDecision
 from curation.routing import Decision, Features, Item, expected_error, extract, selector, simulate
 from curation.stats import CLASSES
-from django.db import transaction
-from django.db.models import F
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
@@ -105,7 +106,8 @@ def _judges(project: Project) -> dict[int, tuple[float, float]]:
         .values_list("comparison_id", "rater_id", "preference", "probability_b")
     )
     readings: dict[int, dict[int, list[tuple[int, float]]]] = {}
-    for comparison, rater, preference, probability in rows.iterator(chunk_size=20_000):
+    for comparison, rater, said, probability in rows.iterator(chunk_size=20_000):
+        preference = said or 0
         p = probability if probability is not None else 1 / (1 + np.exp(-LOGIT_A_LEVEL * preference))
         readings.setdefault(comparison, {}).setdefault(rater, []).append((int(np.sign(preference)), float(p)))
     return {
@@ -153,7 +155,7 @@ def _simulate(project: Project, features: Features, choose: Any, seed: int) -> M
     rows = list(_decided(project))
     if len(rows) < 20:
         raise Invalid(
-            f"{len(rows)} comparisons have both a judge's verdict and two people's judgements; 20 are the least to simulate on.",
+            f"{len(rows)} comparisons have a judge's verdict and two people's judgements; 20 are the least to simulate on.",
             code="too_few",
         )
     items, judge, human, reference = zip(*rows, strict=True)
@@ -181,7 +183,7 @@ def _decided(project: Project) -> Iterator[tuple[Item, int, int, int]]:
         comparison__project=project, comparison__in=list(opinions), rater__kind="annotator", preference__isnull=False
     )
     for comparison, preference in people.order_by("id").values_list("comparison_id", "preference"):
-        said.setdefault(comparison, []).append(int(np.sign(preference)) + 1)
+        said.setdefault(comparison, []).append(int(np.sign(preference or 0)) + 1)
     rows = Comparison.objects.filter(pk__in=[c for c, sides in said.items() if len(sides) > 1])
     for row in rows.select_related("prompt", "completion_a", "completion_b").order_by("id"):
         first, *others = said[row.pk]
@@ -240,12 +242,10 @@ def judge_accuracy(project: Project) -> tuple[int, int]:
         .filter(comparison__in=audited, rater__kind="annotator", preference__isnull=False)
         .values_list("comparison_id", "preference")
     ):
-        people.setdefault(comparison, []).append(float(np.sign(preference)))
+        people.setdefault(comparison, []).append(float(np.sign(preference or 0)))
     for comparison, signs in people.items():
         side = float(np.sign(sum(signs)))
         if comparison in opinions and side:
             tried += 1
             right += side == float(np.sign(opinions[comparison][0] - 0.5))
     return right, tried
-
-

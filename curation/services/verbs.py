@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from annotate.models import Judge, Rubric
 from curation.models import DatasetVersion, RewardModel
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.runs import ledger
@@ -32,7 +33,9 @@ class RubricParams(Params):
     judge: str
     name: str = Field("generated", min_length=1, max_length=100)
     examples: int = Field(12, ge=2, le=200, description="comparisons to contrast")
-    threshold: float = Field(0.6, ge=0, le=1, description="keep a criterion only where a judge using it is right so often")
+    threshold: float = Field(
+        0.6, ge=0, le=1, description="keep a criterion only where a judge using it is right so often"
+    )
 
 
 class AggregateParams(Params):
@@ -74,7 +77,9 @@ class ReturnParams(Params):
 def _judge(project: Project, params: JudgeParams | RubricParams) -> dict[str, Any]:
     judge = Judge.objects.filter(project=project, name=params.judge, retired_at=None).order_by("-version").first()
     if judge is None:
-        known = ", ".join(sorted(set(Judge.objects.filter(project=project).values_list("name", flat=True)))) or "none yet"
+        known = (
+            ", ".join(sorted(set(Judge.objects.filter(project=project).values_list("name", flat=True)))) or "none yet"
+        )
         raise NotFound(f"There is no judge {params.judge!r} in {project.slug} (there are: {known}).", code="no_judge")
     if judge.kind == "rubric" and (judge.rubric is None or judge.rubric.status != Rubric.Status.APPROVED):
         raise Invalid(f"The rubric of {judge} is not approved; a curator must approve it first.", field="judge")
@@ -126,7 +131,9 @@ def version_named(text: str) -> DatasetVersion:
 def ready(version: DatasetVersion) -> DatasetVersion:
     """The version, or why nobody can read it."""
     if version.status != DatasetVersion.Status.READY:
-        raise NotFound(f"{version} is {version.status}: it can be read once it is ready.", code=f"version_{version.status}")
+        raise NotFound(
+            f"{version} is {version.status}: it can be read once it is ready.", code=f"version_{version.status}"
+        )
     return version
 
 

@@ -13,7 +13,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/", include("annotate.api_compare")),
+    path("api/v1/", include("annotate.api_urls")),
     path("api/v1/", include("curation.api_urls")),
     path("healthz", ops.healthz),
     path("readyz", ops.readyz),

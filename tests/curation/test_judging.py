@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.conf import settings
+
 from annotate.models import Comparison, Judge, JudgeCall, Judgement, Rubric
 from annotate.services import rubrics as rubric_services
 from curation.handlers import judging
 from curation.services import verbs
-from django.conf import settings
 from tests.build import make_comparison, make_judge, make_judgements, make_member, make_project
 from tests.llm import Server, serving
 from tiebreak.accounts.models import Project

@@ -11,10 +11,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from django.db import DatabaseError, transaction
-from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Invalid, NotFound, Unavailable
-from tiebreak.core.models import Event
-from tiebreak.runs import ledger, store
 
 from annotate.models import Comparison, Rater
 from curation.exports.files import rows_digest
@@ -29,6 +25,10 @@ from tests.build import (
     make_rater,
     make_user,
 )
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Invalid, NotFound, Unavailable
+from tiebreak.core.models import Event
+from tiebreak.runs import ledger, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
+
 from tests.build import make_project, make_user
 from tiebreak.core.errors import BackendError, Conflict, Invalid
 from tiebreak.core.models import Event

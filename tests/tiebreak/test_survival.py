@@ -1,4 +1,6 @@
-"""Real workers, killed. A judge run goes on after SIGKILL of its worker and a flushed Redis: nothing lost, nothing twice."""
+"""Real workers, killed. A judge run goes on after SIGKILL of its worker and a flushed Redis: nothing lost, nothing
+twice.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,12 @@ from urllib.parse import quote
 
 import pytest
 import redis
-from annotate.models import JudgeCall, Judgement
-from curation.services import verbs
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+
+from annotate.models import JudgeCall, Judgement
+from curation.services import verbs
 from tests.build import make_comparison, make_judge, make_project
 from tests.llm import Server, serving
 from tiebreak.runs import ledger
@@ -60,7 +63,9 @@ def kill(worker: subprocess.Popen[bytes]) -> None:
 def until(what: Callable[[], bool], log: Path, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < deadline, f"it did not happen in {seconds} s; the worker said:\n{log.read_text()[-3000:]}"
+        assert time.monotonic() < deadline, (
+            f"it did not happen in {seconds} s; the worker said:\n{log.read_text()[-3000:]}"
+        )
         time.sleep(0.05)
 
 

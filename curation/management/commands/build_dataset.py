@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from annotate.management.base import VerbCommand, project_named
 from curation.management.base import finished
 from curation.services import building
-from django.core.management.base import CommandError
 from tiebreak.runs import ledger
 
 

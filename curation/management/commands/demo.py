@@ -5,9 +5,10 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.management import call_command
+
 from annotate.management.base import VerbCommand
 from curation.demo import Demo, demo
-from django.core.management import call_command
 
 
 class Command(VerbCommand):

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from annotate.management.base import VerbCommand
 from curation.management.base import finished
 from curation.services import verbs
-from django.core.management.base import CommandError
 
 
 class Command(VerbCommand):
@@ -23,7 +24,9 @@ class Command(VerbCommand):
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings_", nargs="+")
         parser.add_argument("--seed", type=int, default=0)
 
-    def perform(self, *, version: str, name: str | None, config: Path | None, seed: int, **options: Any) -> Mapping[str, Any]:
+    def perform(
+        self, *, version: str, name: str | None, config: Path | None, seed: int, **options: Any
+    ) -> Mapping[str, Any]:
         found = verbs.version_named(version)
         settings = (tomllib.loads(config.read_text("utf-8")) if config else {}) | _pairs(options["settings_"])
         given = {"version": version, "name": name, "config": settings, "seed": seed}

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.models import Evaluation, RewardMargin, RewardModel
-from curation.stats import Estimate, wilson
 from django.db.models import F, Q
 from django.db.models.functions import Abs
 from tiebreak.accounts.models import Project
+
+from curation.models import Evaluation, RewardMargin, RewardModel
+from curation.stats import Estimate, wilson
 
 from .projects import estimate
 
@@ -68,7 +69,9 @@ class ModelPage:
 
 def models(project: Project) -> list[ModelLine]:
     """Two queries."""
-    found = RewardModel.objects.filter(project=project).select_related("version__dataset").prefetch_related("evaluations")
+    found = (
+        RewardModel.objects.filter(project=project).select_related("version__dataset").prefetch_related("evaluations")
+    )
     return [ModelLine(model, _headline(model)) for model in found.defer("version__card", "version__statistics")]
 
 

@@ -8,14 +8,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from annotate.models import Comparison, JudgeCall, Judgement, Rubric
-from curation.models import Aggregation
-from curation.stats import Estimate
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 from tiebreak.accounts.models import Project
 from tiebreak.runs.models import Run
+
+from annotate.models import Comparison, JudgeCall, Judgement, Rubric
+from curation.models import Aggregation
+from curation.stats import Estimate
 
 from . import sides
 
@@ -147,7 +148,10 @@ def estimate(stored: Mapping[str, Any] | None, reason: str = "not measured") -> 
 def _progress(project: Project) -> Progress:
     back = Count("pk", filter=~Q(returned_because="") & Q(status="open"))
     rows = list(
-        Comparison.objects.filter(project=project).order_by().values("status", "route").annotate(n=Count("pk"), back=back)
+        Comparison.objects.filter(project=project)
+        .order_by()
+        .values("status", "route")
+        .annotate(n=Count("pk"), back=back)
     )
     states = {status: sum(r["n"] for r in rows if r["status"] == status) for status in Comparison.Status.values}
     routes = {route: sum(r["n"] for r in rows if r["route"] == route) for route in Comparison.Route.values}
@@ -170,7 +174,9 @@ def _days(project: Project) -> list[Day]:
         Judgement.objects.filter(comparison__project=project, submitted_at__date__gte=first)
         .order_by()
         .values(day=TruncDate("submitted_at"))
-        .annotate(people=Count("pk", filter=Q(rater__kind="annotator")), judges=Count("pk", filter=Q(rater__kind="judge")))
+        .annotate(
+            people=Count("pk", filter=Q(rater__kind="annotator")), judges=Count("pk", filter=Q(rater__kind="judge"))
+        )
     )
     counts = {row["day"]: row for row in made}
     days = [first + timedelta(days=i) for i in range(DAYS)]

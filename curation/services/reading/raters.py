@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import Aggregate, Avg, Count, FloatField, Q, Sum
+from tiebreak.accounts.models import Project
+
 from annotate.models import Form, Judge, JudgeCall, Judgement, Rater, Rubric
 from curation.models import RaterSkill
 from curation.stats import Estimate
-from django.db.models import Aggregate, Avg, Count, FloatField, Q, Sum
-from tiebreak.accounts.models import Project
 
 from . import sides
 
@@ -52,9 +53,7 @@ def raters(project: Project) -> list[RaterLine]:
         .values("rater")
         .annotate(n=Count("pk"), median=Median("seconds"))
     }
-    skills = {
-        s.rater_id: s for s in RaterSkill.objects.filter(aggregation__project=project, aggregation__current=True)
-    }
+    skills = {s.rater_id: s for s in RaterSkill.objects.filter(aggregation__project=project, aggregation__current=True)}
     nothing = {"n": 0, "median": None}
     lines = [
         _rater_line(rater, volumes.get(rater.pk, nothing), skills.get(rater.pk))
@@ -104,19 +103,25 @@ def judges(project: Project) -> list[JudgeLine]:
     }
     accuracy, consistency = sides.accuracy(project), sides.consistency(project)
     none: dict[str, Any] = {"n": 0, "unparsed": 0, "failed": 0, "price": Decimal(0), "latency": None}
-    lines = []
-    for judge in Judge.objects.filter(project=project).select_related("rater", "rubric").order_by("-pk"):
-        row = calls.get(judge.pk, none)
-        rater = getattr(judge, "rater", None)
-        key = rater.pk if rater else 0
-        lines.append(
-            JudgeLine(
-                judge, row["n"], row["unparsed"], row["failed"], row["price"], row["latency"],
-                accuracy.get(key, Estimate(None, reason="no comparison was judged by it and by people")),
-                consistency.get(key, Estimate(None, reason="nothing was read in both orders")),
-            )  # fmt: skip
-        )
-    return lines
+    found = Judge.objects.filter(project=project).select_related("rater", "rubric").order_by("-pk")
+    return [_judge_line(judge, calls.get(judge.pk, none), accuracy, consistency) for judge in found]
+
+
+def _judge_line(
+    judge: Judge, row: Mapping[str, Any], accuracy: Mapping[int, Estimate], consistency: Mapping[int, Estimate]
+) -> JudgeLine:
+    rater = getattr(judge, "rater", None)
+    key = rater.pk if rater else 0
+    return JudgeLine(
+        judge=judge,
+        calls=row["n"],
+        unparsed=row["unparsed"],
+        failed=row["failed"],
+        price=row["price"],
+        latency_ms=row["latency"],
+        accuracy=accuracy.get(key, Estimate(None, reason="no comparison was judged by it and by people")),
+        consistency=consistency.get(key, Estimate(None, reason="nothing was read in both orders")),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from curation.stats import Estimate, wilson
 from django.db import connection
 from tiebreak.accounts.models import Project
 
-# A rater's vote is the side of the mean of its readings; people's side is the majority of their votes, where there is one.
+from curation.stats import Estimate, wilson
+
+# A rater's vote is the side of the mean of its readings; people's side is the majority of their votes, if there is one.
 AGAINST_PEOPLE: Final = """
 WITH vote AS (
   SELECT j.comparison_id, j.rater_id, r.kind, sign(avg(j.preference)) AS side

@@ -101,7 +101,11 @@ class ApiToken(models.Model):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     project = models.ForeignKey(
-        Project, null=True, blank=True, on_delete=models.CASCADE, help_text="only this project; empty: all of the user's"
+        Project,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        help_text="only this project; empty: all of the user's",
     )
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=8, unique=True)

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same key with the same request gets the stored answer; with another request, a 422.
 
-The row is made before the work and filled after it, in the work's own transaction where there is one; a second request that
-comes while the first is at work is told 409 and to try again.
+The row is made before the work and filled after it, in the work's own transaction where there is one; a second request
+that comes while the first is at work is told 409 and to try again.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ class Scoped:
     scopes: ClassVar[tuple[str, ...]] = ()
 
     def project(self, request: Request, slug: str, can: Can) -> Project:
-        """The project, 404 where the caller is not a member or the token is bound to another, 403 where the role is too small."""
+        """The project, 404 where the caller is not a member or the token is bound to another, 403 where the role is too
+        small.
+        """
         return project_for(request, slug, can)
 
 

@@ -49,9 +49,10 @@ class Supervisor:
     def _spawn(self, name: str) -> None:
         path = os.pathsep.join([str(self.cwd), str(self.cwd / "platform"), os.environ.get("PYTHONPATH", "")])
         env = os.environ | {"PYTHONPATH": path.rstrip(os.pathsep), "DJANGO_SETTINGS_MODULE": "tiebreak.settings"}
-        # A group of its own: Ctrl+C reaches the supervisor alone, which then stops the children in order.
+        # Banners go to stdout and nowhere; what matters is logged to stderr. A group of its own: Ctrl+C reaches the
+        # supervisor alone, which then stops the children in order.
         self.children[name] = subprocess.Popen(  # noqa: S603 - our own commands, no shell
-            list(self.wanted[name]), env=env, cwd=self.cwd, start_new_session=True
+            list(self.wanted[name]), env=env, cwd=self.cwd, start_new_session=True, stdout=subprocess.DEVNULL
         )
 
     def run(self) -> None:

@@ -1,4 +1,6 @@
-"""Is everything there that work needs? One list of checks for /readyz, for `manage.py doctor` and for the project's page."""
+"""Is everything there that work needs? One list of checks for /readyz, for `manage.py doctor` and for the project's
+page.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,12 @@ def database() -> Check:
     if version < 15:
         return Check("database", False, f"PostgreSQL {version}", "PostgreSQL 15 or newer is needed.")
     if vector is None:
-        return Check("database", False, f"PostgreSQL {version} without pgvector", "Run manage.py migrate; it says what to install.")
+        return Check(
+            "database",
+            False,
+            f"PostgreSQL {version} without pgvector",
+            "Run manage.py migrate; it says what to install.",
+        )
     return Check("database", True, f"PostgreSQL {version}, pgvector {vector[0]}", "")
 
 
@@ -95,7 +102,9 @@ def disk() -> Check:
     there = next((p for p in (root, *root.parents) if p.exists()), root)
     free = shutil.disk_usage(there).free
     ok = free > LOW_DISK
-    return Check("disk", ok, f"{free / 1024**3:.1f} GiB free at {root}", "" if ok else "Free some space: exports need it.")
+    return Check(
+        "disk", ok, f"{free / 1024**3:.1f} GiB free at {root}", "" if ok else "Free some space: exports need it."
+    )
 
 
 def clock() -> Check:
@@ -103,7 +112,9 @@ def clock() -> Check:
         cursor.execute("SELECT clock_timestamp()")
         skew = abs((cursor.fetchone()[0] - timezone.now()).total_seconds())
     ok = skew < CLOCK_SKEW
-    return Check("clock", ok, f"{skew:.1f} s from the database's", "" if ok else "Leases depend on it: run NTP on both machines.")
+    return Check(
+        "clock", ok, f"{skew:.1f} s from the database's", "" if ok else "Leases depend on it: run NTP on both machines."
+    )
 
 
 def secrets() -> Check:
@@ -111,7 +122,9 @@ def secrets() -> Check:
     if settings.DEBUG and exposed:
         return Check("secrets", False, "TIEBREAK_DEBUG is on for more than this machine", "Turn it off.")
     if exposed and not settings.ENV.https:
-        return Check("secrets", False, "served beyond this machine without HTTPS", "Put TLS in front and set TIEBREAK_HTTPS.")
+        return Check(
+            "secrets", False, "served beyond this machine without HTTPS", "Put TLS in front and set TIEBREAK_HTTPS."
+        )
     return Check("secrets", True, "a secret key of its own", "")
 
 

@@ -29,6 +29,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "build": Kind("Build a dataset version", "default", "curation.services.building.run"),
     "train": Kind("Train a reward model", "gpu", "curation.handlers.rewards.train"),
     "evaluate": Kind("Evaluate a reward model", "gpu", "curation.handlers.rewards.evaluate"),
+    "score": Kind("Score completions", "gpu", "curation.handlers.rewards.score"),
     "return": Kind("Send a reward model's errors to people", "gpu", "curation.handlers.rewards.send_back"),
 }
 

@@ -19,7 +19,6 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
-
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -78,7 +77,7 @@ def send(run: Run) -> bool:
 
     Run.objects.filter(pk=run.pk).update(woken_at=timezone.now(), wakes=F("wakes") + 1)
     try:
-        execute_run.apply_async(args=[run.pk], queue=run.queue)
+        execute_run.apply_async(args=(run.pk,), queue=run.queue)
     except (KombuError, RedisError, OSError) as error:
         log.warning("run %s waits: the broker did not take its message (%s)", run.pk, error)
         return False
@@ -248,14 +247,20 @@ def run_here(
 
 
 def reap(now: datetime | None = None) -> dict[str, int]:
-    """Return to the queue what a dead worker held, and wake workers for what waits. Safe to run anywhere, at any time."""
+    """Return to the queue what a dead worker held, and wake workers for what waits. Safe to run anywhere, at any time.
+    """
     now = now or timezone.now()
     returned = failed = 0
     for run in Run.objects.lapsed(now):
         out = run.attempt >= run.max_attempts
-        error = {"type": "WorkerLost", "message": f"{run.worker} was not heard of since {run.heartbeat_at:%H:%M:%S} UTC"}
+        error = {
+            "type": "WorkerLost",
+            "message": f"{run.worker} was not heard of since {run.heartbeat_at:%H:%M:%S} UTC",
+        }
         changes: dict[str, Any] = (
-            {"status": Run.Status.FAILED, "finished_at": now} if out else {"status": Run.Status.QUEUED, "wakes": 0, "woken_at": None}
+            {"status": Run.Status.FAILED, "finished_at": now}
+            if out
+            else {"status": Run.Status.QUEUED, "wakes": 0, "woken_at": None}
         )
         held = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, attempt=run.attempt, lease_expires_at__lt=now)
         if held.update(lease_expires_at=None, error=error, **changes):

@@ -81,7 +81,10 @@ class Run(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=["queued", "running", "succeeded", "failed", "cancelled"]), name="run_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "running", "succeeded", "failed", "cancelled"]),
+                name="run_status_known",
+            ),
             # A running run has a lease, so that the reaper can always tell a slow worker from a dead one.
             models.CheckConstraint(
                 condition=~Q(status="running") | Q(lease_expires_at__isnull=False), name="run_running_has_lease"
@@ -135,5 +138,3 @@ class RunArtifact(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-

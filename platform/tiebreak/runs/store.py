@@ -1,7 +1,7 @@
 """The content-addressed file store: a file is named by the SHA-256 of its bytes and never changes.
 
-A file is written beside its place, flushed to disk and renamed into it: a full disk or a kill leaves nothing half-written
-under a final name. The row is made last, so a row always has its file.
+A file is written beside its place, flushed to disk and renamed into it: a full disk or a kill leaves nothing half-
+written under a final name. The row is made last, so a row always has its file.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
 from tiebreak.accounts.models import ApiToken
 
 from . import health
@@ -39,7 +40,9 @@ class Ledger:
         yield runs
         oldest = Run.objects.due(timezone.now()).aggregate(first=Min("created_at"))["first"]
         wait = (timezone.now() - oldest).total_seconds() if oldest else 0.0
-        yield GaugeMetricFamily("tiebreak_oldest_queued_run_seconds", "How long the oldest queued run waits", value=wait)
+        yield GaugeMetricFamily(
+            "tiebreak_oldest_queued_run_seconds", "How long the oldest queued run waits", value=wait
+        )
         seen = health.worker_seen()
         age = (timezone.now() - seen).total_seconds() if seen else float("inf")
         yield GaugeMetricFamily("tiebreak_worker_seen_seconds", "Seconds since a worker was seen", value=age)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.core.models import record
@@ -23,7 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("--ask", action="store_true", help="ask for the password instead of making one")
         parser.add_argument("--admin", action="store_true", help="may also use /admin/")
 
-    def handle(self, *args: Any, name: str, project: str | None, role: str, ask: bool, admin: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, name: str, project: str | None, role: str, ask: bool, admin: bool, **options: Any
+    ) -> None:
         joined = Project.objects.filter(slug=project).first() if project else None
         if project and joined is None:
             raise CommandError(f"There is no project {project!r}; import_comparisons --create makes one.")
