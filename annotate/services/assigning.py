@@ -182,6 +182,8 @@ def _only_holder(assignment: Assignment, by: User) -> None:
 def _held(rater: Rater, now: datetime) -> Assignment | None:
     """The rater's live lease, renewed where it had lapsed; one of a withdrawn comparison is given back."""
     leased = Assignment.objects.filter(rater=rater, status=Status.LEASED)
+    if not leased.exists():  # the usual case after a submit, and far cheaper than all that a screen reads
+        return None
     held = leased.select_related("form__rubric", "rater__project", *(f"comparison__{name}" for name in SHOWN)).first()
     if held is None:
         return None
@@ -220,7 +222,7 @@ def _claim(rater: Rater, now: datetime, rng: np.random.Generator) -> Assignment 
 
 def _lock(rater: Rater, urgency: int, start: float, *, skip: bool) -> Comparison | None:
     """The first comparison of the rater's queue from `start` onwards and round again, the most urgent level first."""
-    queue = queue_of(rater).order_by("shuffle", "id").select_related(*SHOWN)
+    queue = queue_of(rater).order_by("shuffle").select_related(*SHOWN)  # as the index comparison_queue stands
     free = queue.select_for_update(of=("self",), no_key=True, skip_locked=skip)
     for level in range(urgency, -1, -1):
         for part in (Q(shuffle__gte=start), Q(shuffle__lt=start)):

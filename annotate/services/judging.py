@@ -53,7 +53,7 @@ class Answer:
 class Progress(NamedTuple):
     done_today: int
     done_total: int
-    left: int  # comparisons that could still be given to this rater, counted up to LEFT_CAP
+    left: int  # comparisons that this rater has before them or could still be given, the latter counted up to LEFT_CAP
     more: bool  # there are more than `left`
 
 
@@ -120,7 +120,8 @@ def progress(rater: Rater, *, now: datetime) -> Progress:
     mine = Judgement.objects.current().filter(rater=rater)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     left, more = _left(assigning.queue_of(rater))
-    return Progress(mine.filter(submitted_at__gte=today).count(), mine.count(), left, more)
+    held = Assignment.objects.filter(rater=rater, status=Status.LEASED).count()
+    return Progress(mine.filter(submitted_at__gte=today).count(), mine.count(), left + held, more)
 
 
 def progress_in(project: Project, user: User, *, now: datetime) -> Progress:

@@ -318,6 +318,16 @@ def test_progress_counts_today_all_and_what_is_left() -> None:
     world.submit(Answer(choice=1), key=uuid4())
     make_comparison(world.project)
     assert judging.progress(world.rater, now=NOW) == (1, 2, 1, False)
+    world.lease("ab")  # what is before them is left as well
+    assert judging.progress(world.rater, now=NOW) == (1, 2, 1, False)
+
+
+def test_progress_of_a_project_that_was_not_begun_makes_no_rater() -> None:
+    project = make_project()
+    make_comparison(project)
+    user = make_member(project, Role.ANNOTATOR)
+    assert judging.progress_in(project, user, now=NOW) == (0, 0, 1, False)
+    assert not Rater.objects.exists()
 
 
 def test_a_long_queue_is_counted_up_to_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,4 +335,4 @@ def test_a_long_queue_is_counted_up_to_a_cap(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(3):
         make_comparison(world.project)
     monkeypatch.setattr(judging, "LEFT_CAP", 2)
-    assert judging.progress(world.rater, now=NOW)[2:] == (2, True)
+    assert judging.progress(world.rater, now=NOW)[2:] == (2 + 1, True)  # the one before them, and two of the others
