@@ -1,6 +1,6 @@
 """PURE: files as streams of records with their line numbers: JSON Lines, CSV and Parquet, gzipped or not.
 
-Memory stays flat whatever the file: a line, a cell, a batch and the growth of a gzip are all capped.
+Memory stays flat: a line, a cell, the growth of a gzip and the process that unpacks Parquet are all capped.
 """
 
 from __future__ import annotations
@@ -9,18 +9,23 @@ import csv
 import gzip
 import io
 import json
+import shutil
+import subprocess
+import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePath
-from typing import IO, Any, Final, NamedTuple
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import IO, Any, Final, NamedTuple, cast
 
 from tiebreak.core.text import TextError, loads_strict
 
 from .rows import RowError
 
 MAX_LINE: Final = 16 * 1024 * 1024  # bytes
-MAX_BATCH: Final = 256 * 1024 * 1024  # bytes of one decoded Parquet batch
-PARQUET_ROWS: Final = 256
+MAX_MEMORY: Final = 1024 * 1024 * 1024  # bytes of the process that unpacks Parquet
+UNPACK: Final = Path(__file__).with_name("unpack_parquet.py")
 BOMB_FROM: Final = 64 * 1024 * 1024
 BOMB_RATIO: Final = 200
 JSON_COLUMNS: Final = ("metadata", "judgements", "completions", "pairs")
@@ -211,19 +216,39 @@ def _messages(cell: str) -> Any:
 
 
 def _parquet(file: IO[bytes]) -> Iterator[Record]:
-    import pyarrow as arrow
-    import pyarrow.parquet
-
+    """Rows by way of a child process with a limit on its memory (see unpack_parquet)."""
+    command = [sys.executable, "-I", str(UNPACK), str(MAX_MEMORY)]
     line = 0
+    with _on_disk(file) as seekable, tempfile.TemporaryFile() as told:
+        child = subprocess.Popen(command, stdin=seekable, stdout=subprocess.PIPE, stderr=told)  # noqa: S603 - our own
+        try:
+            for record in _json_lines(_lines(cast(IO[bytes], child.stdout))):
+                line = record.line
+                yield record
+            if child.wait() != 0:
+                told.seek(0)
+                why = (told.read().decode(errors="replace").splitlines() or [f"status {child.returncode}"])[-1]
+                raise FileError(f"the Parquet file cannot be read after row {line:,} ({why})")
+        finally:
+            child.kill()
+            child.wait()
+            cast(IO[bytes], child.stdout).close()
+
+
+@contextmanager
+def _on_disk(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The file itself where the system knows it, else a copy that it does."""
     try:
-        for batch in arrow.parquet.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=PARQUET_ROWS):
-            if batch.nbytes > MAX_BATCH:
-                raise FileError(f"{PARQUET_ROWS} rows of the Parquet file take more than {MAX_BATCH:,} bytes")
-            for value in batch.to_pylist():
-                line += 1
-                yield Record(line, value, "", batch.nbytes // batch.num_rows)
-    except (arrow.ArrowException, OSError) as error:
-        raise FileError(f"the Parquet file cannot be read after row {line:,} ({error})") from None
+        file.fileno()
+    except OSError:
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            copy.seek(0)
+            yield copy
+    else:
+        file.seek(0)
+        yield file
 
 
 def shown(value: Any, *, most: int = 4000) -> str:

@@ -92,35 +92,37 @@ def _store(
     prompts, fresh = _prompts(project, rows, now)
     completions = _completions(rows, prompts, fresh, now)
     overlap = current_form(project).overlap
-    comparisons = [
-        Comparison(
-            project_id=project.pk,
-            external_id=row.id,
-            prompt_id=prompts[row.prompt.sha256],
-            completion_a_id=completions[prompts[row.prompt.sha256], row.sha256_a, row.a.generator],
-            completion_b_id=completions[prompts[row.prompt.sha256], row.sha256_b, row.b.generator],
-            group=row.group,
-            reference=row.reference,
-            context=row.context,
-            metadata=row.metadata or {},
-            gold=row.gold,
-            content_sha256=row.content_sha256,
-            overlap=_seats(row, old.get(row.id), said, overlap),
-            shuffle=formats.bits(row.id) / 2**64 % 1.0,
-            import_run_id=run.pk if run else None,
-            created_at=now,
-            updated_at=now,
-        )
+    values = {
+        row.id: {
+            "project_id": project.pk,
+            "external_id": row.id,
+            "prompt_id": prompts[row.prompt.sha256],
+            "completion_a_id": completions[prompts[row.prompt.sha256], row.sha256_a, row.a.generator],
+            "completion_b_id": completions[prompts[row.prompt.sha256], row.sha256_b, row.b.generator],
+            "group": row.group,
+            "reference": row.reference,
+            "context": row.context,
+            "metadata": row.metadata or {},
+            "gold": row.gold,
+            "content_sha256": row.content_sha256,
+            "overlap": _seats(row, old.get(row.id), said, overlap),
+            "shuffle": formats.bits(row.id) / 2**64 % 1.0,
+            "import_run_id": run.pk if run else None,
+            "created_at": now,
+            "updated_at": now,
+        }
         for row in rows
-    ]
-    insert([c for c in comparisons if c.external_id not in old])
-    changed = [c for c in comparisons if c.external_id in old]
+    }
+    new = [row.id for row in rows if row.id not in old]
+    ids = dict(zip(new, insert(Comparison, [values[key] for key in new]), strict=True))
+    changed = [Comparison(**values[key]) for key in values if key in old]
     Comparison.objects.bulk_create(
         changed, update_conflicts=True, unique_fields=["project", "external_id"], update_fields=UPDATED
     )
-    written.created += len(comparisons) - len(changed)
+    written.created += len(new)
     written.updated += len(changed)
-    _judge([(c.pk, s) for c in comparisons for s in said[c.external_id]], now, written)
+    ids |= {key: comparison.pk for key, comparison in old.items()}
+    _judge([(ids[row.id], s) for row in rows for s in said[row.id]], now, written)
 
 
 # Looking
@@ -180,12 +182,17 @@ def _prompts(project: Project, rows: Iterable[Row], now: datetime) -> tuple[dict
     wanted = {row.prompt.sha256: row.prompt for row in rows}
     ids = dict(Prompt.objects.filter(project=project, sha256__in=wanted).values_list("sha256", "id"))
     new = [
-        Prompt(project_id=project.pk, messages=turns.messages, is_text=turns.is_text, sha256=sha256, created_at=now)
+        {
+            "project_id": project.pk,
+            "messages": turns.messages,
+            "is_text": turns.is_text,
+            "sha256": sha256,
+            "created_at": now,
+        }
         for sha256, turns in wanted.items()
         if sha256 not in ids
     ]
-    insert(new)
-    made = {prompt.sha256: prompt.pk for prompt in new}
+    made = {str(prompt["sha256"]): pk for prompt, pk in zip(new, insert(Prompt, new), strict=True)}
     return ids | made, set(made.values())
 
 
@@ -214,24 +221,23 @@ def _completions(
             stale.append(old)
     if stale:
         Completion.objects.bulk_update(stale, ["external_id", "rank", "score"])
-    new = [
-        Completion(
-            prompt_id=key[0],
-            sha256=key[1],
-            generator=key[2],
-            messages=told.turns.messages,
-            is_text=told.turns.is_text,
-            text=told.turns.text,
-            external_id=told.id,
-            rank=told.rank,
-            score=told.score,
-            created_at=now,
-        )
-        for key, told in wanted.items()
-        if key not in ids
+    new = {key: told for key, told in wanted.items() if key not in ids}
+    values = [
+        {
+            "prompt_id": key[0],
+            "sha256": key[1],
+            "generator": key[2],
+            "messages": told.turns.messages,
+            "is_text": told.turns.is_text,
+            "text": told.turns.text,
+            "external_id": told.id,
+            "rank": told.rank,
+            "score": told.score,
+            "created_at": now,
+        }
+        for key, told in new.items()
     ]
-    insert(new)
-    return ids | {(c.prompt_id, c.sha256, c.generator): c.pk for c in new}
+    return ids | dict(zip(new, insert(Completion, values), strict=True))
 
 
 # Judgements
@@ -292,43 +298,44 @@ def _seats(row: Row, old: Comparison | None, said: Mapping[str, list[Said]], ove
 
 def _judge(said: Sequence[tuple[int, Said]], now: datetime, written: Written) -> None:
     """Store judgements beside the ids of their comparisons, an annotator's with the seat that it takes."""
-    seated = [
-        Assignment(
-            comparison_id=comparison,
-            rater_id=s.rater_id,
-            repeat=s.repeat,
-            status=Assignment.Status.SUBMITTED,
-            order=s.judgement.order or Order.AB,  # the judgement says null where the file does not tell
-            created_at=s.judgement.submitted_at or now,
-            closed_at=s.judgement.submitted_at or now,
-        )
-        for comparison, s in said
-        if s.takes_seat
+    seated = [(comparison, s) for comparison, s in said if s.takes_seat]
+    assignments = [
+        {
+            "comparison_id": comparison,
+            "rater_id": s.rater_id,
+            "repeat": s.repeat,
+            "status": Assignment.Status.SUBMITTED,
+            "order": s.judgement.order or Order.AB,  # the judgement says null where the file does not tell
+            "created_at": s.judgement.submitted_at or now,
+            "closed_at": s.judgement.submitted_at or now,
+        }
+        for comparison, s in seated
     ]
-    insert(seated)
-    seats = {(a.comparison_id, a.rater_id, a.repeat): a.pk for a in seated}
+    places = [(comparison, s.rater_id, s.repeat) for comparison, s in seated]
+    seats = dict(zip(places, insert(Assignment, assignments), strict=True))
     Judgement.objects.filter(pk__in=[s.before.pk for _, s in said if s.before]).update(current=False)
-    insert([_judgement(comparison, s, seats.get((comparison, s.rater_id, s.repeat)), now) for comparison, s in said])
+    judgements = [_judgement(place, s, seats.get((place, s.rater_id, s.repeat)), now) for place, s in said]
+    insert(Judgement, judgements)
     written.judgements_created += sum(s.before is None for _, s in said)
     written.judgements_revised += sum(s.before is not None for _, s in said)
 
 
-def _judgement(comparison: int, said: Said, seat: int | None, now: datetime) -> Judgement:
+def _judgement(comparison: int, said: Said, seat: int | None, now: datetime) -> dict[str, Any]:
     told, before = said.judgement, said.before
-    return Judgement(
-        comparison_id=comparison,
-        rater_id=said.rater_id,
-        assignment_id=before.assignment_id if before else seat,
-        repeat=said.repeat,
-        revision=before.revision + 1 if before else 1,
-        preference=told.preference,
-        both_bad=told.both_bad,
-        unparsed_because=told.unparsed_because,
-        probability_b=told.probability_b,
-        aspects=told.aspects or {},
-        reasons=list(told.reasons),
-        justification=told.justification,
-        order=told.order,
-        seconds=told.seconds,
-        submitted_at=told.submitted_at or now,
-    )
+    return {
+        "comparison_id": comparison,
+        "rater_id": said.rater_id,
+        "assignment_id": before.assignment_id if before else seat,
+        "repeat": said.repeat,
+        "revision": before.revision + 1 if before else 1,
+        "preference": told.preference,
+        "both_bad": told.both_bad,
+        "unparsed_because": told.unparsed_because,
+        "probability_b": told.probability_b,
+        "aspects": told.aspects or {},
+        "reasons": list(told.reasons),
+        "justification": told.justification,
+        "order": told.order,
+        "seconds": told.seconds,
+        "submitted_at": told.submitted_at or now,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as arrow
@@ -117,12 +118,20 @@ def test_a_parquet_file_that_breaks_off_is_an_error_of_the_file() -> None:
         read(parquet({"id": ["1"]})[:-20])
 
 
-def test_a_parquet_file_whose_rows_unfold_beyond_the_budget_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_BATCH", 1_000_000)
-    small = parquet({"text": ["x" * 10_000] * 300})  # a dictionary of one entry: 3 MB in some 10 KB
-    assert len(small) < 100_000
-    with pytest.raises(reading.FileError, match="more than 1,000,000 bytes"):
-        read(small)
+def test_a_small_parquet_file_that_unfolds_into_gigabytes_is_stopped_by_the_limit() -> None:
+    # A dictionary of one entry of 20 MB, 200 times: 4 GB in a file of some kilobytes.
+    once = arrow.array(["x" * 20_000_000]).dictionary_encode()
+    bomb = arrow.DictionaryArray.from_arrays(arrow.array([0] * 200), once.dictionary)
+    file = io.BytesIO()
+    arrow.parquet.write_table(arrow.table({"text": bomb}), file, compression="zstd", store_schema=False)
+    assert len(file.getvalue()) < 100_000
+    with pytest.raises(reading.FileError, match="take more than 1,073,741,824 bytes"):
+        read(file.getvalue())
+
+
+def test_parquet_times_are_told_in_iso_and_other_values_by_their_type() -> None:
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    assert read(parquet({"at": [at], "blob": [b"x"]})) == [(1, {"at": "2026-01-31T00:00:00+00:00", "blob": "<bytes>"})]
 
 
 def test_rows_are_counted_without_parsing_them() -> None:
