@@ -54,7 +54,7 @@ class SplitRule:
 class Recipe:
     """Rules over consensus and judgements. Two equal recipes over equal candidates give equal bytes."""
 
-    method: Method = "majority"
+    method: Method = "dawid-skene"
     """How the consensus was aggregated; whoever brings the candidates follows it."""
     min_annotators: int = 0
     """People who judged it."""

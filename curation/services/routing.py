@@ -155,7 +155,7 @@ def _simulate(project: Project, features: Features, choose: Any, seed: int) -> M
     rows = list(_decided(project))
     if len(rows) < 20:
         raise Invalid(
-            f"{len(rows)} comparisons have a judge's verdict and two people's judgements; 20 are the least to simulate on.",
+            f"{len(rows)} comparisons have a judge's verdict and two people's judgements; it takes 20 to simulate.",
             code="too_few",
         )
     items, judge, human, reference = zip(*rows, strict=True)
