@@ -50,9 +50,7 @@ def preference_row(record: Mapping[str, Any], where: str, split: str = "train") 
         weight=_within(weight, 1.0, math.inf, f"{where}, weight"),
         split=str(record.get("split") or split),
         group=str(record.get("group") or hashlib.sha256(json.dumps(prompt).encode()).hexdigest()),
-        probability=_within(
-            _number(record.get("probability"), f"{where}, probability"), 1.0, 1.0, f"{where}, probability"
-        ),
+        probability=_within(probability, 1.0, 1.0, f"{where}, probability"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from models_rt.registry import Kind, resolve
@@ -15,8 +16,9 @@ ENCODERS: Final[Mapping[str, Kind]] = {
 }
 
 
+@lru_cache(maxsize=2)
 def load(spec: str, *, allow_download: bool = False) -> Encoder:
-    """The encoder called `minilm`, or `hf:PATH_OR_ID`. ValueError lists the known names."""
+    """The encoder called `minilm`, or `hf:PATH_OR_ID`, kept while it is in use. ValueError lists the known names."""
     name, _, argument = spec.partition(":")
     make = resolve(ENCODERS, name, "encoder")
     encoder: Encoder = make(argument, allow_download=allow_download)

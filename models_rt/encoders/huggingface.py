@@ -103,7 +103,9 @@ def huggingface(argument: str = "", *, allow_download: bool = False) -> HuggingF
 
 def _from(source: str | Path, *, allow_download: bool, max_length: int, normalise: bool) -> HuggingFaceEncoder:
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # a loader's bar has no place in a worker's log
     offline = not allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=offline)

@@ -22,6 +22,7 @@ class TrainConfig:
     objective: str = "bradley-terry"
     embed: tuple[str, ...] = ("completion",)  # completion alone, conversation (prompt and completion), or both
     surface: tuple[str, ...] = tuple(SURFACE)
+    embed_scale: float = 0.3  # standard deviation of an embedding feature beside 1 of a surface one: a tighter prior
     l2: tuple[float, ...] = (0.002, 0.01, 0.03, 0.1, 0.3)  # candidates; one value skips the inner validation
     inner_folds: int = 4
     soft_labels: bool = True
@@ -41,6 +42,8 @@ class TrainConfig:
             raise ValueError(f"surface: expected among {', '.join(SURFACE)}, got {', '.join(self.surface)}")
         if not self.l2 or min(self.l2) <= 0:
             raise ValueError(f"l2: expected positive values, got {self.l2}")
+        if not self.embed_scale > 0:
+            raise ValueError(f"embed_scale: expected above 0, got {self.embed_scale}")
         for name in ("inner_folds", "max_iterations", "batch_size"):
             if getattr(self, name) < (2 if name == "inner_folds" else 1):
                 raise ValueError(f"{name}: too small, got {getattr(self, name)}")

@@ -12,7 +12,7 @@ import numpy as np
 from models_rt.records import Pair, PreferenceRow
 from models_rt.seeds import numpy_rng
 
-from .metrics import Array, Estimate, accuracy, brier, calibration_error, log_loss
+from .metrics import Array, Estimate, accuracy, brier, calibration_error, gain, log_loss
 from .model import RewardModel
 from .training import data_hash
 
@@ -33,6 +33,7 @@ class Evaluation:
     length_baseline: Estimate
     length_fitted: Estimate
     length_direction: str
+    gain_over_length: Estimate
     ece: float | None
     brier: float | None
     log_loss: float | None
@@ -81,6 +82,7 @@ def evaluate(
         length_baseline=accuracy(lengths, groups, numpy_rng(seed, "accuracy")),
         length_fitted=_fitted(lengths * direction, groups, direction, seed),
         length_direction={1: "longer wins", -1: "shorter wins", 0: "unknown"}[direction],
+        gain_over_length=gain(margins, lengths, groups, numpy_rng(seed, "accuracy")),
         ece=calibration_error(margins, bins=bins),
         brier=brier(margins, labels),
         log_loss=log_loss(margins, labels),

@@ -64,7 +64,7 @@ def train(
         device=config.device,
         progress=lambda done, total: report("encode", done, total),
     )
-    scale = _scale(raw)
+    scale = _scale(raw, len(config.surface), config.embed_scale)
     differences = torch.from_numpy((raw[::2] - raw[1::2]) / scale)
     labels = torch.tensor([row.probability if config.soft_labels else 1.0 for row in used])
     weights = torch.tensor([row.weight for row in used], dtype=torch.float32)
@@ -105,7 +105,7 @@ def fit(
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    loss = float(closure())
+    loss = float(closure().detach())
     if not np.isfinite(loss):
         raise ValueError(f"loss: expected a finite number, got {loss}; look for extreme weights or features")
     return head, loss
@@ -147,10 +147,12 @@ def folds(groups: Sequence[str], config: TrainConfig) -> NDArray[np.int64]:
     return (order % min(config.inner_folds, len(names)))[index]
 
 
-def _scale(raw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Standard deviations [d]; a constant feature keeps 1."""
+def _scale(raw: NDArray[np.float32], surface: int, embed_scale: float) -> NDArray[np.float32]:
+    """Standard deviations [d], 1 for a constant feature; the embedding's (all but the last `surface`) / embed_scale."""
     deviation = raw.std(axis=0)
-    return np.where(deviation > 1e-8, deviation, 1.0).astype(np.float32)
+    scale = np.where(deviation > 1e-8, deviation, 1.0)
+    scale[: len(scale) - surface] /= embed_scale
+    return scale.astype(np.float32)
 
 
 def data_hash(rows: Sequence[PreferenceRow]) -> str:
