@@ -80,7 +80,7 @@ def desk_of(request: HttpRequest, slug: str, can: Can) -> Desk:
 def page(
     can: Can = Can.READ, *, methods: str = "GET"
 ) -> Callable[[Callable[Concatenate[Desk, P], HttpResponseBase]], Callable[..., HttpResponseBase]]:
-    """A view of a project, `can` being what every method needs; it is called with a Desk in place of request and slug."""
+    """A view of a project; `can` is what it needs, and it is called with a Desk in place of request and slug."""
 
     def decorate(view: Callable[Concatenate[Desk, P], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @require_http_methods(methods.split())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from annotate.models import Comparison, Judge, Rater, Rubric
-from annotate.services.raters import KINDS
-from curation.exports.recipe import Recipe
-from curation.services.reading.comparisons import DISAGREEMENT, Filters
 from django import forms
 from django.utils.translation import gettext_lazy as _
 from tiebreak.accounts.models import Project, Scope, User
 from tiebreak.accounts.roles import Role
 from tiebreak.accounts.services import MAX_TOKEN_DAYS
+
+from annotate.models import Comparison, Judge, Rater, Rubric
+from annotate.services.raters import KINDS
+from curation.exports.recipe import Recipe
+from curation.services.reading.comparisons import DISAGREEMENT, Filters
 
 ANY = ("", _("any"))
 
@@ -25,14 +26,22 @@ class FilterForm(forms.Form):
     status = forms.ChoiceField(
         label=_("State"), required=False, choices=[ANY, *((s.value, s.value) for s in Comparison.Status)]
     )
-    route = forms.ChoiceField(label=_("Route"), required=False, choices=[ANY, ("human", _("people")), ("judge", _("judge"))])
+    route = forms.ChoiceField(
+        label=_("Route"), required=False, choices=[ANY, ("human", _("people")), ("judge", _("judge"))]
+    )
     disagreement = forms.ChoiceField(
         label=_("Disagreement"), required=False, choices=[ANY, *((name, name) for name in DISAGREEMENT)]
     )
     noise = forms.ChoiceField(
         label=_("Noise"),
         required=False,
-        choices=[ANY, ("keep", _("keep")), ("soften", _("soften")), ("ask_people", _("ask people")), ("drop", _("drop"))],
+        choices=[
+            ANY,
+            ("keep", _("keep")),
+            ("soften", _("soften")),
+            ("ask_people", _("ask people")),
+            ("drop", _("drop")),
+        ],
     )
     rater = forms.ModelChoiceField(Rater.objects.none(), label=_("Judged by"), required=False, empty_label=_("any"))
     group = forms.CharField(label=_("Group"), required=False, max_length=200)
@@ -60,7 +69,6 @@ class JudgeForm(forms.Form):
         choices=[(kind, kind.replace("-", " ")) for kind in KINDS],
         help_text=_("Pairwise names a side; rubric weighs criteria; reward model compares margins."),
     )
-    backend = forms.ChoiceField(label=_("Reached by"), choices=[("openai", _("OpenAI-compatible endpoint"))], required=False)
     model = forms.CharField(
         label=_("Model"), max_length=200, help_text=_("As the server calls it, or the name of a reward model here.")
     )
@@ -74,13 +82,22 @@ class JudgeForm(forms.Form):
         help_text=_("Its name in the worker's environment; the key itself is never stored."),
     )
     rubric = forms.ModelChoiceField(
-        Rubric.objects.none(), label=_("Rubric"), required=False, empty_label=_("none"), help_text=_("For the kind rubric.")
+        Rubric.objects.none(),
+        label=_("Rubric"),
+        required=False,
+        empty_label=_("none"),
+        help_text=_("For the kind rubric."),
     )
     price_prompt = forms.DecimalField(
         label=_("Price in"), min_value=0, max_digits=10, decimal_places=4, initial=0, help_text=_("Per million tokens.")
     )
     price_completion = forms.DecimalField(
-        label=_("Price out"), min_value=0, max_digits=10, decimal_places=4, initial=0, help_text=_("Per million tokens.")
+        label=_("Price out"),
+        min_value=0,
+        max_digits=10,
+        decimal_places=4,
+        initial=0,
+        help_text=_("Per million tokens."),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
@@ -96,7 +113,7 @@ class BuildForm(forms.Form):
     )
     recipe = forms.CharField(
         label=_("Recipe"),
-        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false", "class": "code"}),
+        widget=forms.Textarea(attrs={"rows": 20, "spellcheck": "false", "class": "code"}),
         help_text=_("JSON. What is left out has its default."),
     )
 
@@ -117,7 +134,10 @@ class BuildForm(forms.Form):
 class TokenForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=100, help_text=_("What it is for, such as “training on gpu-3”."))
     scopes = forms.MultipleChoiceField(
-        label=_("It may"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple, error_messages={"required": _("Choose at least one.")}
+        label=_("It may"),
+        choices=Scope.choices,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one.")},
     )
     project = forms.ModelChoiceField(
         Project.objects.none(), label=_("Only in"), required=False, empty_label=_("all of my projects")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotate.models import Judge, Rater, Rubric
-from annotate.services import raters as rater_services
-from annotate.services import rubrics as rubric_services
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,6 +17,10 @@ from tiebreak.api.ranges import serve
 from tiebreak.core.models import record
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
+
+from annotate.models import Rater, Rubric
+from annotate.services import raters as rater_services
+from annotate.services import rubrics as rubric_services
 
 from .desk import Desk, beside_fields, page
 from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, TokenForm, runnable
@@ -62,7 +63,9 @@ def project(desk: Desk) -> HttpResponse:
 @page(Can.CURATE, methods="POST")
 def start(desk: Desk, verb: str) -> HttpResponse:
     """Start a verb with the form's fields as its parameters, and go to its run."""
-    given = {key: value for key, value in desk.request.POST.items() if value and key not in ("csrfmiddlewaretoken", "back")}
+    given = {
+        key: value for key, value in desk.request.POST.items() if value and key not in ("csrfmiddlewaretoken", "back")
+    }
     with desk.refusals():
         run = verbs.start(verb, desk.project, given, by=desk.user)
         return desk.go("run", run.pk)
@@ -333,7 +336,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         return _tokens(request, form)
     if form.is_valid():
         with beside_fields(form):
-            made, secret = accounts.create_token(request.user, **form.cleaned_data)  # type: ignore[arg-type]
+            _token, secret = accounts.create_token(request.user, **form.cleaned_data)  # type: ignore[arg-type]
             return _tokens(request, TokenForm(user=request.user), secret=secret)  # type: ignore[arg-type]
     return _tokens(request, form, status=422)
 

@@ -6,12 +6,13 @@ import json
 from decimal import Decimal
 from typing import Any, Final
 
-from curation.stats import Estimate
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+from curation.stats import Estimate
 
 register = template.Library()
 
@@ -71,7 +72,9 @@ def interval(estimate: Estimate, unit: str = "percent") -> str:
 def measured(estimate: Estimate) -> SafeString:
     """A share with its interval for a table's cell; a missing one says why on hover and to readers."""
     if estimate.value is None:
-        return format_html('<span class="soft" title="{0}">–<span class="visually-hidden"> {0}</span></span>', estimate.reason)
+        return format_html(
+            '<span class="soft" title="{0}">–<span class="visually-hidden"> {0}</span></span>', estimate.reason
+        )
     return format_html('{} <small class="soft">{}</small>', percent(estimate.value), interval(estimate))
 
 
@@ -82,13 +85,20 @@ def preference(value: float | None) -> str:
         return NOTHING
     if value == 0:
         return _("tie")
-    return f"{'A' if value < 0 else 'B'} +{abs(value):g}"
+    return f"{'A' if value < 0 else 'B'} +{round(abs(value), 2):g}"
 
 
 @register.filter
 def side(name: str | None) -> str:
     """a, tie or b as the page writes it."""
     return {"a": "A", "b": "B", "tie": _("tie")}.get(name or "", NOTHING)
+
+
+@register.filter
+def body(card: str) -> str:
+    """A dataset card without the front matter that machines read."""
+    _before, fence, rest = card.removeprefix("---\n").partition("\n---\n")
+    return rest.lstrip("\n") if card.startswith("---\n") and fence else card
 
 
 @register.filter
@@ -129,7 +139,11 @@ def change(value: int | None) -> str:
 @register.filter
 def as_json(value: Any) -> str:
     """Indented JSON; a text stays as it is."""
-    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+    )
 
 
 @register.filter

@@ -9,8 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from annotate.models import Comparison, Form, Judge, Judgement, Rater, Rubric
-from curation.models import DatasetVersion
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,10 +21,11 @@ from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from tiebreak.core.models import Event
 from tiebreak.runs.models import Run
 
+from annotate.models import Comparison, Form, Judge, Judgement, Rater, Rubric
+from curation.models import DatasetVersion
 from tests import build
 
 pytestmark = pytest.mark.django_db
-
 
 
 class World:
@@ -223,7 +222,9 @@ def test_starting_a_verb_leads_to_its_run_and_a_wrong_parameter_starts_nothing()
     world = World(1)
     client = signed_in(world.owner)
     before = Run.objects.count()
-    response = client.post(reverse("start", args=[world.project.slug, "route"]), {"budget": "7", "policy": "uncertainty"})
+    response = client.post(
+        reverse("start", args=[world.project.slug, "route"]), {"budget": "7", "policy": "uncertainty"}
+    )
     run = Run.objects.latest("id")
     assert response["Location"] == reverse("run", args=[world.project.slug, run.pk])
     assert (run.kind, run.params["budget"], run.created_by) == ("route", 7, world.owner)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tiebreak.accounts.models import Project
 
+from curation.exports.schema import SPLITS
 from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile
 
 from .paging import Cursor, Page, page_of
@@ -80,8 +81,13 @@ def version_page(version: DatasetVersion) -> VersionPage:
 
 
 def _changes(now: Mapping[str, int], before: Mapping[str, int] | None) -> list[tuple[str, int, int | None]]:
-    names = [*now, *(name for name in before or {} if name not in now)]
+    names = sorted({*now, *(before or {})}, key=_place)
     return [(n, now.get(n, 0), now.get(n, 0) - before.get(n, 0) if before is not None else None) for n in names]
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Splits in the order of their use, rules by name."""
+    return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
 
 
 def dropped_rows(version: DatasetVersion, rule: str, cursor: Cursor) -> Page[DroppedRow]:
