@@ -67,7 +67,7 @@ class Recipe:
     ties: Literal["drop"] = "drop"
     both_bad: Literal["drop"] = "drop"
     noise: NoiseRule | None = None
-    target: Target = "hard"
+    target: Target = "soft"
     """What a trainer is to learn: the chosen side, its probability, or its margin. The rows carry all three."""
     split: SplitRule = field(default_factory=SplitRule)
     dedupe: bool = True
