@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
+
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import MAY, Can
 from tiebreak.core.errors import DomainError, NotAllowed, NotFound
@@ -69,7 +70,8 @@ class Desk:
 def desk_of(request: HttpRequest, slug: str, can: Can) -> Desk:
     """Raises NotFound where the reader is no member, NotAllowed where the role is too small (one query)."""
     user = request.user
-    member = Membership.objects.filter(user_id=user.pk, project__slug=slug).select_related("project").first()
+    memberships = Membership.objects.select_related("project").filter(project__slug=slug)
+    member = memberships.filter(user=user).first() if isinstance(user, User) else None
     if member is None or not isinstance(user, User):
         raise NotFound("There is no such project that you are a member of.", code="no_project")
     if can not in MAY[member.role]:

@@ -7,14 +7,14 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from tiebreak.accounts.models import Project, Scope, User
-from tiebreak.accounts.roles import Role
-from tiebreak.accounts.services import MAX_TOKEN_DAYS
 
 from annotate.models import Comparison, Judge, Rater, Rubric
 from annotate.services.raters import KINDS
 from curation.exports.recipe import Recipe
 from curation.services.reading.comparisons import DISAGREEMENT, Filters
+from tiebreak.accounts.models import Project, Scope, User
+from tiebreak.accounts.roles import Role
+from tiebreak.accounts.services import MAX_TOKEN_DAYS
 
 ANY = ("", _("any"))
 

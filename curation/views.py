@@ -10,6 +10,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
+
+from annotate.models import Rater, Rubric
+from annotate.services import raters as rater_services
+from annotate.services import rubrics as rubric_services
 from tiebreak.accounts import services as accounts
 from tiebreak.accounts.models import ApiToken, Membership
 from tiebreak.accounts.roles import Can, Role
@@ -17,10 +21,6 @@ from tiebreak.api.ranges import serve
 from tiebreak.core.models import record
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
-
-from annotate.models import Rater, Rubric
-from annotate.services import raters as rater_services
-from annotate.services import rubrics as rubric_services
 
 from .desk import Desk, beside_fields, page
 from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, TokenForm, runnable

@@ -14,16 +14,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+
+from annotate.models import Comparison, Form, Judge, Judgement, Rater, Rubric
+from curation.models import DatasetVersion
+from tests import build
 from tiebreak.accounts import services as accounts
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from tiebreak.core.models import Event
 from tiebreak.runs.models import Run
-
-from annotate.models import Comparison, Form, Judge, Judgement, Rater, Rubric
-from curation.models import DatasetVersion
-from tests import build
 
 pytestmark = pytest.mark.django_db
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Left
-from tiebreak.accounts.models import Project
-from tiebreak.core.models import Event
 
 from annotate.models import Assignment, Comparison, JudgeCall, Judgement
 from curation.models import Consensus, DatasetRow, DroppedRow, NoiseScore, RewardMargin, RoutingDecision
+from tiebreak.accounts.models import Project
+from tiebreak.core.models import Event
 
 from .paging import Cursor, Page, page_of
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tiebreak.accounts.models import Project
-
 from curation.exports.schema import SPLITS
 from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile
+from tiebreak.accounts.models import Project
 
 from .paging import Cursor, Page, page_of
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from django.db.models import F, Q
 from django.db.models.functions import Abs
-from tiebreak.accounts.models import Project
 
 from curation.models import Evaluation, RewardMargin, RewardModel
 from curation.stats import Estimate, wilson
+from tiebreak.accounts.models import Project
 
 from .projects import estimate
 

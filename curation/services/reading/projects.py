@@ -11,12 +11,12 @@ from typing import Any, Final
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
-from tiebreak.accounts.models import Project
-from tiebreak.runs.models import Run
 
 from annotate.models import Comparison, JudgeCall, Judgement, Rubric
 from curation.models import Aggregation
 from curation.stats import Estimate
+from tiebreak.accounts.models import Project
+from tiebreak.runs.models import Run
 
 from . import sides
 
@@ -110,7 +110,7 @@ def home(project: Project) -> Home:
     """Eight queries."""
     progress = _progress(project)
     aggregation = Aggregation.objects.filter(project=project, current=True).first()
-    calls = {
+    calls: Mapping[str, Mapping[str, Any]] = {
         row["status"]: row
         for row in JudgeCall.objects.filter(judge__project=project)
         .values("status")

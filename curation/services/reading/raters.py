@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Aggregate, Avg, Count, FloatField, Q, Sum
-from tiebreak.accounts.models import Project
 
 from annotate.models import Form, Judge, JudgeCall, Judgement, Rater, Rubric
 from curation.models import RaterSkill
 from curation.stats import Estimate
+from tiebreak.accounts.models import Project
 
 from . import sides
 

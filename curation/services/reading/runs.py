@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+
 from tiebreak.accounts.models import Project
 from tiebreak.runs.kinds import KINDS
 from tiebreak.runs.models import Run, RunArtifact

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from django.db import connection
-from tiebreak.accounts.models import Project
 
 from curation.stats import Estimate, wilson
+from tiebreak.accounts.models import Project
 
 # A rater's vote is the side of the mean of its readings; people's side is the majority of their votes, if there is one.
 AGAINST_PEOPLE: Final = """
@@ -48,7 +48,7 @@ def consistency(project: Project) -> dict[int, Estimate]:
     return _shares(BOTH_ORDERS, project=project.pk)
 
 
-def _shares(query: str, **params: object) -> dict[int, Estimate]:
+def _shares(query: str, **params: int) -> dict[int, Estimate]:
     with connection.cursor() as cursor:
         cursor.execute(query, params)
         return {rater: wilson(right, tried) for rater, right, tried in cursor.fetchall()}
