@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from django.db.models import Prefetch
+from django.core.cache import cache
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import mixins, viewsets
+from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from tiebreak.accounts.models import ApiToken, Scope
+
+from annotate.models import Judge, Rubric
+from annotate.services import raters
+from annotate.services import rubrics as rubric_services
+from tiebreak.accounts.models import ApiToken, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.negotiation import TakeIt
@@ -33,8 +40,6 @@ READERS = (Scope.EXPORT, Scope.TRAIN, Scope.CURATE)
 
 def readable_projects(request: Request) -> Any:
     """Projects whose data this caller may read: by role, and by the token's own project."""
-    from tiebreak.accounts.models import Project
-
     return Project.objects.where(request.user, Can.READ) & visible_projects(request)
 
 
@@ -94,7 +99,7 @@ class ManifestView(VersionView):
 class BuildView(Scoped, APIView):
     scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE,)
 
-    @extend_schema(operation_id="version_build", request=shapes.BuildIn, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(operation_id="version_build", request=shapes.BuildIn, responses={202: shapes.BuildOut})
     @idempotent
     def post(self, request: Request, name: str) -> Response:
         given = shapes.BuildIn(data=request.data)
@@ -123,13 +128,13 @@ class RowsView(VersionView):
         split = request.query_params.get("split") or None
         refuse_test_split(request, split)
         cursor = request.query_params.get("cursor", "0")
-        if not cursor.isdecimal():
-            raise Invalid(f"cursor: expected a number of lines, got {cursor!r}.", field="cursor")
-        name = request.query_params.get("format", "native")
-        lines = exporting.lines(version, format=name, split=split, skip=int(cursor))
-        record("dataset.read", version, by=request.user, project=version.dataset.project_id, split=split, format=name)
+        if not re.fullmatch("[0-9]{1,9}", cursor):
+            raise Invalid(f"cursor: expected a number of lines, got {cursor[:60]!r}.", field="cursor")
+        kind = request.query_params.get("format", "native")
+        lines = exporting.lines(version, format=kind, split=split, skip=int(cursor))
+        record("dataset.read", version, by=request.user, project=version.dataset.project_id, split=split, format=kind)
         response = StreamingHttpResponse(_chunks(lines), content_type="application/x-ndjson")
-        response.headers["ETag"] = f'"{version.rows_sha256}-{name}-{split or "all"}"'
+        response.headers["ETag"] = f'"{version.rows_sha256}-{kind}-{split or "all"}"'
         response.headers["X-Tiebreak-Rows"] = str(exporting.count(version, split))
         response.headers["X-Accel-Buffering"] = "no"
         return response
@@ -157,8 +162,7 @@ class FileView(VersionView):
             known = ", ".join(version.files.values_list("name", flat=True))
             raise NotFound(f"{version} has no file {filename!r} (it has: {known}).", code="no_file")
         refuse_test_split(request, file.split)
-        # A reader that seeks asks many times: the first bytes of a file are the download that is audited.
-        if request.method == "GET" and request.headers.get("Range", "bytes=0-").startswith("bytes=0-"):
+        if request.method == "GET" and _first_of_a_while(request, version, filename):
             record("dataset.download", version, by=request.user, project=version.dataset.project_id, file=filename)
         return serve(
             request._request,
@@ -174,21 +178,27 @@ class FileView(VersionView):
         return self.get(request, name, number, filename)
 
 
+def _first_of_a_while(request: Request, version: DatasetVersion, filename: str) -> bool:
+    """A reader that seeks asks many times, for any bytes: one event in ten minutes says who reads a file."""
+    return bool(cache.add(f"tiebreak:read:{request.user.pk}:{version.pk}:{filename}", 1, 600))
+
+
 class RewardModelViewSet(
     Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RewardModel]
 ):
     scopes: ClassVar[tuple[str, ...]] = (Scope.TRAIN, Scope.CURATE, Scope.EXPORT)
     serializer_class = shapes.RewardModelOut
     lookup_field = "name"
-    lookup_value_regex = "[^/]+"
+    lookup_value_regex = "[^/\\x00]+"
     queryset = RewardModel.objects.none()
 
     def get_queryset(self) -> Any:
         found = RewardModel.objects.filter(project__in=readable_projects(self.request))
         return found.select_related("project", "version__dataset").prefetch_related(Prefetch("evaluations"))
 
-    @extend_schema(request=shapes.ScoreIn, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(request=shapes.ScoreIn, responses={202: shapes.StartedOut})
     @action(detail=True, methods=["post"])
+    @idempotent
     def score(self, request: Request, name: str) -> Response:
         """Rewards of completions. A worker computes them: the answer is a run, whose result holds `rewards`."""
         given = shapes.ScoreIn(data=request.data)
@@ -203,7 +213,7 @@ class VerbView(Scoped, APIView):
     scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE, Scope.JUDGE, Scope.TRAIN)
     NEEDS: ClassVar[dict[str, str]] = {"judge": Scope.JUDGE, "train": Scope.TRAIN, "evaluate": Scope.TRAIN}
 
-    @extend_schema(operation_id="run_start", request=shapes.RunIn, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(operation_id="run_start", request=shapes.RunIn, responses={202: shapes.StartedOut})
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
         given = shapes.RunIn(data=request.data)
@@ -215,3 +225,49 @@ class VerbView(Scoped, APIView):
             raise NotAllowed(f"This token's scopes do not allow {kind!r}.", code="scope_too_small")
         run = verbs.start(kind, project, given.validated_data.get("params") or {}, by=request.user)
         return Response({"run": run.pk}, status=202, headers={"Location": f"/api/v1/runs/{run.pk}/"})
+
+
+class JudgesView(Scoped, generics.ListAPIView[Judge]):
+    """The project's judges. A name that is taken gets a new version."""
+
+    scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE,)
+    serializer_class = shapes.JudgeOut
+    queryset = Judge.objects.none()
+
+    def get_queryset(self) -> QuerySet[Judge]:
+        project = project_for(self.request, self.kwargs["slug"], Can.READ)
+        return Judge.objects.filter(project=project).select_related("rater")
+
+    @extend_schema(operation_id="judge_create", request=shapes.JudgeIn, responses={201: shapes.JudgeOut})
+    @idempotent
+    def post(self, request: Request, slug: str) -> Response:
+        project = project_for(request, slug, Can.CURATE)
+        given = shapes.JudgeIn(data=request.data)
+        given.is_valid(raise_exception=True)
+        wanted = dict(given.validated_data)
+        rubric = Rubric.objects.filter(project=project, pk=wanted.pop("rubric", None)).first()
+        judge = raters.create_judge(project, by=request.user, rubric=rubric, **wanted)
+        return Response(shapes.JudgeOut(judge).data, status=201)
+
+
+class RubricsView(Scoped, generics.ListAPIView[Rubric]):
+    """The project's rubrics with their criteria and evidence."""
+
+    scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE,)
+    serializer_class = shapes.RubricOut
+    queryset = Rubric.objects.none()
+
+    def get_queryset(self) -> QuerySet[Rubric]:
+        project = project_for(self.request, self.kwargs["slug"], Can.READ)
+        return Rubric.objects.filter(project=project).select_related("approved_by").prefetch_related("criteria")
+
+
+class ApproveView(Scoped, APIView):
+    scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE,)
+
+    @extend_schema(operation_id="rubric_approve", request=None, responses=shapes.RubricOut)
+    @idempotent
+    def post(self, request: Request, slug: str, pk: int) -> Response:
+        """Let judges and annotators judge by it, in your name."""
+        rubric = get_object_or_404(Rubric, project=project_for(request, slug, Can.CURATE), pk=pk)
+        return Response(shapes.RubricOut(rubric_services.approve(rubric, by=request.user)).data)

@@ -6,7 +6,30 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotate.models import Criterion, Judge, Rubric
+from tiebreak.core.text import TextError, clean_json
+
 from .models import Dataset, DatasetVersion, Evaluation, RewardModel, VersionFile
+
+
+class Strict(serializers.Serializer[dict[str, Any]]):
+    """Refuses fields that it does not know, so that a misspelt one is not silently lost."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if unknown:
+            raise serializers.ValidationError({unknown[0]: f"unknown field (known: {', '.join(self.fields)})"})
+        return super().to_internal_value(data)
+
+
+class ObjectField(serializers.DictField):
+    """A JSON object that the database can store."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return clean_json(super().to_internal_value(data), self.field_name or "value")
+        except TextError as error:
+            raise serializers.ValidationError(f"expected {error.expected}, got {error.got} ({error.field})") from error
 
 
 class VersionFileOut(serializers.ModelSerializer[VersionFile]):
@@ -55,14 +78,67 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
         return [v.number for v in dataset.versions.all() if v.status == DatasetVersion.Status.READY]
 
 
-class BuildIn(serializers.Serializer[dict[str, Any]]):
+class BuildIn(Strict):
     project = serializers.SlugField()
-    recipe = serializers.JSONField(required=False, help_text="fields of a recipe; empty: the default recipe")
+    recipe = ObjectField(required=False, help_text="fields of a recipe; empty: the default recipe")
 
 
-class RunIn(serializers.Serializer[dict[str, Any]]):
+class BuildOut(serializers.Serializer[dict[str, Any]]):
+    version = serializers.CharField(help_text="NAME@NUMBER")
+    number = serializers.IntegerField()
+    run = serializers.IntegerField()
+
+
+class RunIn(Strict):
     kind = serializers.CharField(help_text="judge, rubrics, aggregate, route, noise, train, evaluate or return")
-    params = serializers.JSONField(required=False, help_text="the verb's own parameters, as its command takes them")
+    params = ObjectField(required=False, help_text="the verb's own parameters, as its command takes them")
+
+
+class StartedOut(serializers.Serializer[dict[str, Any]]):
+    run = serializers.IntegerField()
+
+
+class JudgeIn(Strict):
+    name = serializers.CharField(max_length=100)
+    kind = serializers.CharField(help_text="pairwise, rubric or reward-model")
+    model = serializers.CharField(max_length=200, help_text="what the server calls it, or a reward model's name")
+    backend = serializers.CharField(required=False, help_text="openai (default) or scripted")
+    base_url = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    api_key_env = serializers.CharField(
+        required=False, allow_blank=True, max_length=100, help_text="name of the worker's variable with the key"
+    )
+    rubric = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="id of a rubric")
+    price_prompt = serializers.DecimalField(required=False, max_digits=10, decimal_places=4, min_value=0)
+    price_completion = serializers.DecimalField(required=False, max_digits=10, decimal_places=4, min_value=0)
+    config = ObjectField(required=False)
+
+
+class JudgeOut(serializers.ModelSerializer[Judge]):
+    rater = serializers.CharField(source="rater.name", help_text="the name under which its judgements stand")
+
+    class Meta:
+        model = Judge
+        fields = (
+            "id", "name", "version", "kind", "backend", "model", "base_url", "api_key_env", "rubric", "price_prompt",
+            "price_completion", "config", "rater", "retired_at", "created_at",
+        )  # fmt: skip
+
+
+class CriterionOut(serializers.ModelSerializer[Criterion]):
+    class Meta:
+        model = Criterion
+        fields = ("position", "kind", "text", "weight", "evidence")
+
+
+class RubricOut(serializers.ModelSerializer[Rubric]):
+    criteria = CriterionOut(many=True)
+    approved_by = serializers.CharField(source="approved_by.username", allow_null=True, default=None)
+
+    class Meta:
+        model = Rubric
+        fields = (
+            "id", "name", "version", "status", "evidence", "criteria", "approved_by", "approved_at", "created_at",
+        )  # fmt: skip
 
 
 class EvaluationOut(serializers.ModelSerializer[Evaluation]):
@@ -85,7 +161,7 @@ class RewardModelOut(serializers.ModelSerializer[RewardModel]):
         )  # fmt: skip
 
 
-class ScoreIn(serializers.Serializer[dict[str, Any]]):
+class ScoreIn(Strict):
     rows = serializers.ListField(
         child=serializers.DictField(), min_length=1, max_length=1000, help_text="[{prompt, completion}]"
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import BackendError, DomainError
 
@@ -38,11 +39,14 @@ class VerbCommand(BaseCommand):
         self.progress_to = None if as_json or not sys.stderr.isatty() else sys.stderr
         try:
             result = self.perform(**options)
-        except (DomainError, BackendError) as error:
+        except (DomainError, BackendError, CommandError) as error:
             if as_json:
-                code = error.code if isinstance(error, DomainError) else "backend"
+                code = getattr(error, "code", "backend" if isinstance(error, BackendError) else "failed")
                 params = error.params if isinstance(error, DomainError) else {}
-                self.stdout.write(json.dumps({"error": {"code": code, "message": str(error), **params}}, default=str))
+                told = params | {"code": code, "message": str(error)}
+                self.stdout.write(json.dumps({"error": told}, default=str))
+            if isinstance(error, CommandError):
+                raise
             raise CommandError(str(error), returncode=1) from None
         if as_json:
             self.stdout.write(json.dumps(result, default=str))

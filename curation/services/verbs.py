@@ -47,7 +47,7 @@ class RouteParams(Params):
     budget: int | None = Field(None, ge=0, description="people's judgements that may be asked for")
     exploration: float = Field(0.05, ge=0, le=1)
     audit: float = Field(0.05, ge=0, le=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     simulate: bool = False
 
 
@@ -59,7 +59,7 @@ class TrainParams(Params):
     version: str = Field(description="NAME@NUMBER")
     name: str | None = Field(None, min_length=1, max_length=100)
     config: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
 
 
 class EvaluateParams(Params):
@@ -161,7 +161,9 @@ def prepare(verb: str, project: Project, given: Mapping[str, Any]) -> dict[str, 
 
 
 def start(verb: str, project: Project, given: Mapping[str, Any], *, by: Any) -> Run:
-    """Queue a verb for the workers."""
+    """Queue a verb for the workers, for somebody who may curate but is no operator of the machine."""
+    if verb == "evaluate" and given.get("path"):
+        raise Invalid("path: only a command reads files of the machine; run evaluate_reward_model there.", field="path")
     params = prepare(verb, project, given)
     return ledger.start(verb, project=project, params=params, by=by, seed=int(params.get("seed") or 0))
 

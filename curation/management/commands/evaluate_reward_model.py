@@ -4,6 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.management.base import CommandParser
+
 from annotate.management.base import VerbCommand
 from curation.management.base import finished
 from curation.services import verbs
@@ -11,6 +13,12 @@ from curation.services import verbs
 
 class Command(VerbCommand):
     help = "Measures a reward model on a benchmark: accuracy with interval, calibration, and the length baseline."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """`MODEL --benchmark B PATH`: argparse gives an optional positional away before it has seen what follows."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -28,9 +28,16 @@ class Command(VerbCommand):
         self, *, version: str, name: str | None, config: Path | None, seed: int, **options: Any
     ) -> Mapping[str, Any]:
         found = verbs.version_named(version)
-        settings = (tomllib.loads(config.read_text("utf-8")) if config else {}) | _pairs(options["settings_"])
+        settings = _read(config) | _pairs(options["settings_"])
         given = {"version": version, "name": name, "config": settings, "seed": seed}
         return finished(verbs.run_here("train", found.dataset.project, given, say=self.say))
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8")) if path else {}
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--config {path}: {error}", returncode=1) from None
 
 
 def _pairs(groups: list[list[str]]) -> dict[str, Any]:

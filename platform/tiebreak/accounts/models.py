@@ -147,10 +147,10 @@ class ApiToken(models.Model):
     def find(cls, text: str) -> ApiToken | None:
         """The live token with this text, or None. Compares digests in constant time."""
         parts = text.split("_", 2)
-        if len(parts) != 3 or parts[0] != cls.PREFIX:
+        if len(parts) != 3 or parts[0] != cls.PREFIX or not (parts[1].isascii() and parts[1].isalnum()):
             return None
         token = cls.objects.select_related("user", "project").filter(prefix=parts[1]).first()
-        digest = hashlib.sha256(parts[2].encode()).hexdigest()
+        digest = hashlib.sha256(parts[2].encode("utf-8", "replace")).hexdigest()
         if not hmac.compare_digest(digest, token.digest if token else "0" * 64) or token is None:
             return None
         return token if token.is_live(timezone.now()) and token.user.is_active else None

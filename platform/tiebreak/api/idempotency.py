@@ -1,22 +1,25 @@
 """`Idempotency-Key`: the same key with the same request gets the stored answer; with another request, a 422.
 
-The row is made before the work and filled after it, in the work's own transaction where there is one; a second request
-that comes while the first is at work is told 409 and to try again.
+The row is made, and committed, before the work: a second request that comes while the first is at work is told 409 and
+to try again. Work and answer are then one transaction: a server that dies between them has done neither.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tiebreak.accounts.models import ApiToken
 from tiebreak.core.errors import Conflict, Invalid
 
 from .models import IdempotentResponse
@@ -25,7 +28,10 @@ STALE = timedelta(minutes=5)
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    head = f"{request.method} {request.get_full_path()}\n".encode()
+    """Of the request and of what its caller may see: a narrower token never reads the answer that a wider one got."""
+    token = request.auth
+    caller = f"{','.join(token.scopes)} {token.project_id}" if isinstance(token, ApiToken) else "session"
+    head = f"{request.method} {request.get_full_path()}\n{caller}\n".encode()
     return hashlib.sha256(head + body).hexdigest()
 
 
@@ -37,18 +43,19 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
         key = request.headers.get("Idempotency-Key", "")
         if not key:
             return method(view, request, *args, **kwargs)
-        if len(key) > 100:
-            raise Invalid("Idempotency-Key: at most 100 characters.", field="Idempotency-Key")
+        if len(key) > 100 or not key.isprintable():
+            raise Invalid("Idempotency-Key: at most 100 printable characters.", field="Idempotency-Key")
         digest = _fingerprint(request, request._request.body)
         stored, mine = _open(request.user, key, digest)
         if not mine:
             return _again(stored, digest)
         try:
-            response = method(view, request, *args, **kwargs)
+            with transaction.atomic():
+                response = method(view, request, *args, **kwargs)
+                _keep(stored, response)
         except BaseException:
             stored.delete()  # nothing was done: the same key may try again
             raise
-        IdempotentResponse.objects.filter(pk=stored.pk).update(status=response.status_code, body=response.data)
         return response
 
     return wrapper
@@ -60,12 +67,30 @@ def _open(user: Any, key: str, digest: str) -> tuple[IdempotentResponse, bool]:
         with transaction.atomic():
             return IdempotentResponse.objects.create(user=user, key=key, request_sha256=digest), True
     except IntegrityError:
-        return IdempotentResponse.objects.get(user=user, key=key), False
+        stored = IdempotentResponse.objects.filter(user=user, key=key).first()
+        if stored is None:  # the first has just failed, and taken its row away
+            raise _at_work() from None
+        return stored, False
+
+
+def _keep(stored: IdempotentResponse, response: Response) -> None:
+    """Store the answer as the client reads it; gives way where the row was taken for stale and removed meanwhile."""
+    body = None if response.data is None else json.loads(JSONRenderer().render(response.data))
+    kept = IdempotentResponse.objects.filter(pk=stored.pk).update(
+        status=response.status_code, body=body, location=response.headers.get("Location", "")
+    )
+    if not kept:
+        raise _at_work()
 
 
 def _again(stored: IdempotentResponse, digest: str) -> Response:
     if stored.request_sha256 != digest:
         raise Invalid("This Idempotency-Key was used for another request.", code="idempotency_mismatch")
     if stored.status is None:
-        raise Conflict("The first request with this Idempotency-Key is still at work.", code="in_progress")
-    return Response(stored.body, status=stored.status, headers={"Idempotent-Replayed": "true"})
+        raise _at_work()
+    headers = {"Idempotent-Replayed": "true"} | ({"Location": stored.location} if stored.location else {})
+    return Response(stored.body, status=stored.status, headers=headers)
+
+
+def _at_work() -> Conflict:
+    return Conflict("The first request with this Idempotency-Key is still at work.", code="in_progress")

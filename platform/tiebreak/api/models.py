@@ -13,6 +13,7 @@ class IdempotentResponse(models.Model):
     request_sha256 = models.CharField(max_length=64, help_text="of method, path and body")
     status = models.PositiveSmallIntegerField(null=True, help_text="null while the first request is still at work")
     body = models.JSONField(null=True)
+    location = models.CharField(max_length=500, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, JSONParser
 
+from tiebreak.core.errors import TooLarge
 from tiebreak.core.text import TextError, loads_strict
 
 
 class StrictJSONParser(JSONParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        data = stream.read(most + 1)
+        if len(data) > most:
+            raise TooLarge(f"At most {most:,} bytes in one request: send rows in pages.")
         try:
-            return loads_strict(stream.read())
+            return loads_strict(data)
         except TextError as error:
             raise ParseError(str(error)) from error
 

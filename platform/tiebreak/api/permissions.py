@@ -25,7 +25,8 @@ class HasScope(BasePermission):
             return True
         wanted: set[str] = set(view.scopes)
         if not wanted & set(token.scopes):
-            self.message = f"This token has the scopes {', '.join(token.scopes)}; one of {', '.join(sorted(wanted))} is needed."
+            held, needed = ", ".join(token.scopes), ", ".join(sorted(wanted))
+            self.message = f"This token has the scopes {held}; one of {needed} is needed."
             return False
         return True
 

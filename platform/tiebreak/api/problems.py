@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.views.defaults import server_error as page_of_server_error
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from tiebreak.core.errors import DomainError
+from tiebreak.core.errors import DomainError, TooLarge
 
 TITLES = {
     400: "The request cannot be read",
@@ -25,26 +26,44 @@ TITLES = {
     416: "No such range",
     422: "The input cannot be taken",
     429: "Too many requests",
+    500: "Something broke here",
     503: "Not available now",
 }
+MEDIA_TYPE = "application/problem+json"
 
 
 def problem(code: int, detail: str, *, kind: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
-    body = {"type": f"urn:tiebreak:{kind}", "title": TITLES.get(code, "Error"), "status": code, "detail": detail}
-    return Response(body | extra, status=code, headers=headers, content_type="application/problem+json")
+    """The standard members always win over `extra` of the same name."""
+    return Response(extra | _members(code, detail, kind), status=code, headers=headers, content_type=MEDIA_TYPE)
+
+
+def _members(code: int, detail: str, kind: str) -> dict[str, Any]:
+    return {"type": f"urn:tiebreak:{kind}", "title": TITLES.get(code, "Error"), "status": code, "detail": detail}
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """For an error that nobody foresaw: a problem under /api/, a page elsewhere; the log has the rest."""
+    if not request.path_info.startswith("/api/"):
+        return page_of_server_error(request)
+    told = "The server met an error that it did not expect, and has logged it."
+    return JsonResponse(_members(500, told, "server_error"), status=500, content_type=MEDIA_TYPE)
 
 
 def handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: our errors, DRF's and Django's in one shape; anything else stays a 500."""
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge("The request is too large: send rows in pages.")
     if isinstance(error, DomainError):
         set_rollback()
-        params = {key: value for key, value in error.params.items() if value is not None}
+        params = {key: _jsonable(value) for key, value in error.params.items() if value is not None}
         headers = {"Retry-After": "30"} if error.status == status.HTTP_503_SERVICE_UNAVAILABLE else None
         return problem(error.status, error.message, kind=error.code, headers=headers, **params)
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, SuspiciousOperation | BadRequest):
+        error = exceptions.ParseError()
     if not isinstance(error, exceptions.APIException):
         return None
     set_rollback()
@@ -54,18 +73,23 @@ def handler(error: Exception, context: dict[str, Any]) -> Response | None:
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = str(int(wait) + 1)
     if isinstance(error, exceptions.ValidationError):
-        fields = error.get_full_details()
-        return problem(
-            422, _first(error.detail), kind="invalid", headers=headers, errors=fields
-        )
+        path, complaint = _first(error.detail)
+        detail = f"{path}: {complaint}" if path else complaint
+        field = {"field": path} if path else {}
+        return problem(422, detail, kind="invalid", headers=headers, errors=error.get_full_details(), **field)
     return problem(error.status_code, str(error.detail), kind=str(error.get_codes()), headers=headers)
 
 
-def _first(detail: Any, path: str = "") -> str:
-    """The first complaint, with the path of the field that it is about."""
+def _first(detail: Any, path: str = "") -> tuple[str, str]:
+    """The path of the first field that there is a complaint about, and the complaint."""
     if isinstance(detail, dict) and detail:
         key, value = next(iter(detail.items()))
-        return _first(value, f"{path}.{key}" if path else str(key))
+        inner = "" if key == "non_field_errors" else str(key)
+        return _first(value, f"{path}.{inner}".strip("."))
     if isinstance(detail, list) and detail:
         return _first(next((d for d in detail if d), detail[0]), path)
-    return f"{path}: {detail}" if path else str(detail)
+    return path, str(detail)
+
+
+def _jsonable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | list | tuple | dict) else str(value)

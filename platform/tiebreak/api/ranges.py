@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from typing import IO
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import parse_etags
+
+from .problems import problem
 
 BLOCK = 256 * 1024
-_RANGE = re.compile(r"\Abytes=(\d*)-(\d*)\Z")
+_RANGE = re.compile(r"\Abytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a single range, or None where the header asks for nothing we serve in parts.
+    """First and last byte of a single range; None where the header is no such range and so is ignored (several, say).
 
     Raises ValueError where the range lies outside the file (RFC 9110, 14.1.2).
     """
@@ -21,9 +24,12 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
     if match is None or match.groups() == ("", ""):
         return None
     first, last = match.groups()
-    start, end = (max(0, size - int(last)), size - 1) if not first else (int(first), min(int(last or size - 1), size - 1))
-    if start > end or start >= size:
-        raise ValueError(f"range: expected bytes within 0-{size - 1}, got {header!r}")
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    end = min(int(last), size - 1) if first and last else size - 1
+    if start > end:
+        raise ValueError(f"Range: expected bytes within 0-{size - 1}, got {header[:60]!r}")
     return start, end
 
 
@@ -39,17 +45,17 @@ def serve(
         "Content-Disposition": f'attachment; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
     }
-    if etag in request.headers.get("If-None-Match", ""):
+    if _has(request.headers.get("If-None-Match", ""), etag):
         file.close()
-        return HttpResponse(status=304, headers={"ETag": etag})
+        return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": headers["Cache-Control"]})
     start, end, status = 0, size - 1, 200
-    wanted = request.headers.get("Range", "")
+    wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # RFC 9110, 14.2
     if wanted and request.headers.get("If-Range", etag) == etag:
         try:
             part = parse_range(wanted, size)
-        except ValueError:
+        except ValueError as error:
             file.close()
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+            return problem(416, str(error), kind="no_such_range", headers={"Content-Range": f"bytes */{size}"})
         if part is not None:
             (start, end), status = part, 206
             headers["Content-Range"] = f"bytes {start}-{end}/{size}"
@@ -60,6 +66,11 @@ def serve(
     return StreamingHttpResponse(
         _blocks(file, start, end - start + 1), status=status, headers=headers, content_type=media_type
     )
+
+
+def _has(if_none_match: str, etag: str) -> bool:
+    tags = parse_etags(if_none_match)
+    return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
 
 
 def _blocks(file: IO[bytes], start: int, length: int) -> Iterator[bytes]:

@@ -42,6 +42,13 @@ class Invalid(DomainError):
     default_code = "invalid"
 
 
+class TooLarge(DomainError):
+    """More than one request may carry."""
+
+    status = 413
+    default_code = "too_large"
+
+
 class Conflict(DomainError):
     """It was right when you looked, and the world has moved on: a lost lease, a second submit, a used key."""
 

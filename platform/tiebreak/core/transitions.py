@@ -24,11 +24,11 @@ def move(row: M, to: str, *, by: Any = None, project: Any = None, event: str = "
     old: str = row.status  # type: ignore[attr-defined]
     name = row._meta.verbose_name
     if to not in table[old]:
-        raise Conflict(f"This {name} is {old} and cannot become {to}.", code="bad_transition", status=old)
+        raise Conflict(f"This {name} is {old} and cannot become {to}.", code="bad_transition", was=old)
     with transaction.atomic():
         won = type(row)._default_manager.filter(pk=row.pk, status=old).update(status=to, **changes)
         if not won:
-            raise Conflict(f"This {name} is no longer {old}.", code="moved_on", status=old)
+            raise Conflict(f"This {name} is no longer {old}.", code="moved_on", was=old)
         if event:
             record(event, row, by=by, project=project, before=old, after=to)
     row.status = to  # type: ignore[attr-defined]
