@@ -8,4 +8,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tiebreak.settings")
 
 app = Celery("tiebreak")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["tiebreak.runs", "annotate", "curation"])
+app.autodiscover_tasks(["tiebreak.runs", "annotate"])
