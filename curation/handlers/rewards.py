@@ -297,9 +297,11 @@ def send_back(execution: Execution) -> Mapping[str, Any]:
     for row in against:
         label, side = ("a", "b") if row.lean < 0 else ("b", "a")
         opinion = 1 / (1 + float(np.exp(-row.size)))
+        # Bayes' rule for two independent witnesses, as in curation.noise: the probability that the label is wrong.
+        right, wrong = row.sure * (1 - opinion), (1 - row.sure) * opinion
         reasons[row.comparison_id] = (
             f"{model.name} prefers {side} ({opinion:.0%}), the raters {label} ({row.sure:.0%})",
-            float(row.size),
+            wrong / (right + wrong),
         )
     with transaction.atomic():
         execution.fence()
