@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -84,18 +85,24 @@ def _items(project: Project) -> Iterator[Item]:
         .order_by("id")
     )
     for row in rows.iterator(chunk_size=BATCH):
-        probability, inconsistency = opinions.get(row.pk, (None, None))
-        yield Item(
-            id=row.pk,
-            prompt="\n".join(m["content"] for m in row.prompt.messages),
-            completion_a=row.completion_a.text,
-            completion_b=row.completion_b.text,
-            turns=len(row.prompt.messages),
-            judge_probability=probability,
-            judge_inconsistency=inconsistency,
+        yield replace(
+            _item(row, *opinions.get(row.pk, (None, None))),
             margin=margins.get(row.pk),
             settled=row.seats_taken >= row.overlap,
         )
+
+
+def _item(row: Comparison, probability: float | None, inconsistency: float | None) -> Item:
+    """A comparison with what the judges say of it. Needs prompt and completions selected."""
+    return Item(
+        id=row.pk,
+        prompt="\n".join(m["content"] for m in row.prompt.messages),
+        completion_a=row.completion_a.text,
+        completion_b=row.completion_b.text,
+        turns=len(row.prompt.messages),
+        judge_probability=probability,
+        judge_inconsistency=inconsistency,
+    )
 
 
 def _judges(project: Project) -> dict[int, tuple[float, float]]:
@@ -192,16 +199,7 @@ def _decided(project: Project) -> Iterator[tuple[Item, int, int, int]]:
             continue  # the others do not agree on anything to be measured against
         p, changed = opinions[row.pk]
         side = 2 if p > 0.5 else 0 if p < 0.5 else 1
-        item = Item(
-            id=row.pk,
-            prompt="\n".join(m["content"] for m in row.prompt.messages),
-            completion_a=row.completion_a.text,
-            completion_b=row.completion_b.text,
-            turns=len(row.prompt.messages),
-            judge_probability=p,
-            judge_inconsistency=changed,
-        )
-        yield item, side, first, int(counts.argmax())
+        yield _item(row, p, changed), side, first, int(counts.argmax())
 
 
 def send_back(
