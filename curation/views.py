@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -145,10 +146,10 @@ def rubrics(desk: Desk) -> HttpResponse:
 
 
 RUBRIC_ACTIONS = {
-    "approve": (rubric_services.approve, _("%(rubric)s is approved.")),
-    "retire": (rubric_services.retire, _("%(rubric)s is retired.")),
-    "show": (rubric_services.show, _("Annotators see %(rubric)s from now on.")),
-    "hide": (rubric_services.hide, _("Annotators no longer see %(rubric)s.")),
+    "approve": (rubric_services.approve, gettext_lazy("%(rubric)s is approved.")),
+    "retire": (rubric_services.retire, gettext_lazy("%(rubric)s is retired.")),
+    "show": (rubric_services.show, gettext_lazy("Annotators see %(rubric)s from now on.")),
+    "hide": (rubric_services.hide, gettext_lazy("Annotators no longer see %(rubric)s.")),
 }
 
 

@@ -64,6 +64,10 @@ class Spend:
     budget: Decimal | None
     share: float | None
 
+    @property
+    def percent(self) -> int:
+        return round((self.share or 0) * 100)
+
 
 @dataclass(frozen=True, slots=True)
 class Day:

@@ -9,10 +9,10 @@ from django.db import connection
 from curation.stats import Estimate, wilson
 from tiebreak.accounts.models import Project
 
-# A rater's vote is the side of the mean of its readings; people's side is the majority of their votes, if there is one.
+# A rater's vote is the side of the sum of its readings; people's side is the majority of their votes, if there is one.
 AGAINST_PEOPLE: Final = """
 WITH vote AS (
-  SELECT j.comparison_id, j.rater_id, r.kind, sign(avg(j.preference)) AS side
+  SELECT j.comparison_id, j.rater_id, r.kind, sign(sum(j.preference)::float8) AS side
   FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
   WHERE r.project_id = %(project)s AND j.current AND j.preference IS NOT NULL
     AND (NOT %(audit)s OR j.comparison_id IN (SELECT d.comparison_id FROM curation_routingdecision d WHERE d.audit))
