@@ -24,7 +24,7 @@ from tiebreak.accounts.models import Scope, User
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.permissions import project_for, visible_projects
-from tiebreak.core.errors import Invalid
+from tiebreak.core.errors import Conflict, Invalid
 
 from . import policies
 from .models import Assignment, Judgement
@@ -182,9 +182,17 @@ class SubmitView(Annotating):
         responses={201: JudgementOut},
         parameters=[OpenApiParameter(KEY, UUID, OpenApiParameter.HEADER, required=True)],
     )
-    @idempotent
     def post(self, request: Request, pk: int) -> Response:
         """Answer. The same key and body again gets the same judgement."""
+        try:
+            return self.submit(request, pk)
+        except Conflict as error:
+            if error.code == "lease_lost":  # `idempotent` has rolled back all that was written
+                judging.keep(self.assignment(request, pk), _valid(AnswerIn(data=request.data)).answer())
+            raise
+
+    @idempotent
+    def submit(self, request: Request, pk: int) -> Response:
         assignment, key = self.assignment(request, pk), _key(request)
         form = _valid(AnswerIn(data=request.data))
         judgement = judging.submit(assignment, form.answer(), by=_user(request), key=key, now=timezone.now())

@@ -28,7 +28,7 @@ from tiebreak.core.transitions import move
 
 Status = Assignment.Status
 HAD: Final = (Status.LEASED, Status.SUBMITTED, Status.SKIPPED)
-CLAIM_ATTEMPTS: Final = 5
+CLAIM_ATTEMPTS: Final = 100  # each in vain means that somebody else's claim went through
 REAP_BATCH: Final = 500
 MAX_DRAFT_CHARS: Final = 100_000
 MAX_REASON_CHARS: Final = 300
@@ -62,7 +62,8 @@ def queue_of(rater: Rater) -> ComparisonQuerySet:
 def next_assignment(rater: Rater, *, now: datetime, rng: np.random.Generator) -> Assignment | None:
     """The comparison that the rater has before them, else a new lease of one, else None: no work.
 
-    Locks the claimed comparison (`FOR NO KEY UPDATE SKIP LOCKED`) until the lease is inserted.
+    Locks the claimed comparison (`FOR NO KEY UPDATE`) until the lease is inserted. Never waits for a lock while it
+    holds one: PostgreSQL keeps the lock of a row that it waited for in vain, and two such claims would deadlock.
     """
     if rater.paused_at is not None:
         raise NotAllowed(rater.paused_because or "You are paused in this project.", code="paused")
@@ -70,8 +71,14 @@ def next_assignment(rater: Rater, *, now: datetime, rng: np.random.Generator) ->
         if held := _held(rater, now):
             return held
         try:
-            with transaction.atomic():
-                return _claim(rater, now, rng)
+            if claimed := _claim_free(rater, now, rng):
+                return claimed
+            # Nothing, or all of it locked by other claims. What is locked may come free: wait for one such row.
+            locked = queue_of(rater).values_list("pk", flat=True).first()
+            if locked is None:
+                return None
+            if claimed := _claim_locked(rater, locked, now, rng):
+                return claimed
         except IntegrityError:  # another tab of this rater was first: take what it got
             continue
     raise Unavailable("The queue is busy. Try again in a moment.", code="queue_busy")
@@ -124,7 +131,7 @@ def release(assignment: Assignment, *, by: User | None, now: datetime) -> Assign
 def reap(now: datetime) -> int:
     """Expire every lease that has lapsed, and give their seats back; returns how many. Drafts stay on the rows.
 
-    One UPDATE a batch; rows that another transaction is at work on are left for the next round.
+    One UPDATE a batch; rows that another transaction is at work on are left for the next round, and never waited for.
     """
     total = 0
     while True:
@@ -146,14 +153,16 @@ def reap(now: datetime) -> int:
             return total
 
 
+# Both rows are locked without waiting, so that the trigger's count of seats never waits either.
 REAP: Final = """
-UPDATE annotate_assignment AS a SET status = 'expired', expires_at = NULL, closed_at = %(now)s
-FROM annotate_comparison AS c
-WHERE c.id = a.comparison_id AND a.id IN (
-    SELECT id FROM annotate_assignment WHERE status = 'leased' AND expires_at <= %(now)s
-    ORDER BY expires_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+WITH lapsed AS MATERIALIZED (
+    SELECT a.id, c.project_id FROM annotate_assignment AS a JOIN annotate_comparison AS c ON c.id = a.comparison_id
+    WHERE a.status = 'leased' AND a.expires_at <= %(now)s
+    ORDER BY a.expires_at LIMIT %(batch)s FOR NO KEY UPDATE SKIP LOCKED
 )
-RETURNING a.id, c.project_id
+UPDATE annotate_assignment AS a SET status = 'expired', expires_at = NULL, closed_at = %(now)s
+FROM lapsed WHERE lapsed.id = a.id
+RETURNING a.id, lapsed.project_id
 """
 
 
@@ -197,16 +206,32 @@ def _held(rater: Rater, now: datetime) -> Assignment | None:
     return held
 
 
-def _claim(rater: Rater, now: datetime, rng: np.random.Generator) -> Assignment | None:
-    """Lock a comparison with a free seat and lease it; call it in a transaction."""
+@transaction.atomic
+def _claim_free(rater: Rater, now: datetime, rng: np.random.Generator) -> Assignment | None:
+    """Lease the first comparison that nobody has locked, from a random point of the most urgent level onwards."""
     urgency = _most_urgent(rater)
     if urgency is None:
         return None
     start = policies.start_point(rng)
-    # Locked rows are passed over first. They may come free again, so before "no work" they are waited for.
-    comparison = _lock(rater, urgency, start, skip=True) or _lock(rater, urgency, start, skip=False)
-    if comparison is None:
-        return None
+    queue = queue_of(rater).order_by("shuffle").select_related(*SHOWN)  # as the index comparison_queue stands
+    free = queue.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    for level in range(urgency, -1, -1):
+        for part in (Q(shuffle__gte=start), Q(shuffle__lt=start)):  # and round again
+            if found := free.filter(part, priority=level).first():
+                return _lease(rater, found, now, rng)
+    return None
+
+
+@transaction.atomic
+def _claim_locked(rater: Rater, pk: int, now: datetime, rng: np.random.Generator) -> Assignment | None:
+    """Wait for one comparison, and lease it if it still wants somebody."""
+    waited = queue_of(rater).filter(pk=pk).select_related(*SHOWN)
+    comparison = waited.select_for_update(of=("self",), no_key=True).first()
+    return None if comparison is None else _lease(rater, comparison, now, rng)
+
+
+def _lease(rater: Rater, comparison: Comparison, now: datetime, rng: np.random.Generator) -> Assignment:
+    """The caller holds the comparison's lock."""
     form = Form.objects.filter(project_id=rater.project_id, current=True).select_related("rubric").first()
     before = _draft_of(rater, comparison)
     return Assignment.objects.create(
@@ -218,17 +243,6 @@ def _claim(rater: Rater, now: datetime, rng: np.random.Generator) -> Assignment 
         draft=before.draft if before else {},
         expires_at=lease_end(form, now),
     )
-
-
-def _lock(rater: Rater, urgency: int, start: float, *, skip: bool) -> Comparison | None:
-    """The first comparison of the rater's queue from `start` onwards and round again, the most urgent level first."""
-    queue = queue_of(rater).order_by("shuffle").select_related(*SHOWN)  # as the index comparison_queue stands
-    free = queue.select_for_update(of=("self",), no_key=True, skip_locked=skip)
-    for level in range(urgency, -1, -1):
-        for part in (Q(shuffle__gte=start), Q(shuffle__lt=start)):
-            if found := free.filter(part, priority=level).first():
-                return found
-    return None
 
 
 def _most_urgent(rater: Rater) -> int | None:

@@ -77,8 +77,13 @@ def submit(assignment: Assignment, answer: Answer, *, by: User, key: UUID, now: 
         pass
     if done := _submitted_before(assignment, key):
         return done
-    Assignment.objects.filter(pk=assignment.pk).exclude(status=Status.SUBMITTED).update(draft=answer.as_draft())
+    keep(assignment, answer)
     raise assigning.lease_lost()
+
+
+def keep(assignment: Assignment, answer: Answer) -> None:
+    """Keep an answer that could not be taken as the draft. A caller that rolls `submit` back calls it once more."""
+    Assignment.objects.filter(pk=assignment.pk).exclude(status=Status.SUBMITTED).update(draft=answer.as_draft())
 
 
 def revise(judgement: Judgement, answer: Answer, *, by: User, now: datetime) -> Judgement:
@@ -206,12 +211,14 @@ def _form_of(assignment: Assignment) -> Form:
 
 def _submitted_before(assignment: Assignment, key: UUID) -> Judgement | None:
     """The judgement that this key wrote, or None. Refuses a key used elsewhere, and a second answer under a new key."""
+    # The state is read before the key: they are written together, so whoever sees the one sees the other.
+    answered = Assignment.objects.filter(pk=assignment.pk, status=Status.SUBMITTED).exists()
     done = Judgement.objects.filter(key=key).select_related("comparison", "rater").first()
     if done is not None:
         if (done.comparison_id, done.rater_id) != (assignment.comparison_id, assignment.rater_id):
             raise Conflict("This key was used for another comparison.", code="key_used")
         return done
-    if Assignment.objects.filter(pk=assignment.pk, status=Status.SUBMITTED).exists():
+    if answered:
         raise assigning.already_submitted()
     return None
 
