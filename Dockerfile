@@ -34,8 +34,6 @@ VOLUME /data
 
 FROM runtime AS web
 COPY --from=web-packages /opt/venv /opt/venv
-# Collecting files connects nowhere, so no server is started for it; the key of this one command is thrown away.
-RUN TIEBREAK_EMBEDDED=0 TIEBREAK_DATA=/tmp/build python manage.py collectstatic --noinput && rm -rf /tmp/build
 USER tiebreak
 EXPOSE 8000
 CMD ["gunicorn", "tiebreak.wsgi:application", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4", \
