@@ -74,7 +74,8 @@ def loop(name: str, file: Path, scratch: Path, env: dict[str, str]) -> dict[str,
     test = trained["test"]
     print(f"  trained in {trained['run_seconds']} s on {built['counts']['train']} rows")
     print(f"  held-out accuracy  {shown(test['accuracy'])}  (n = {test['n']})")
-    print(f"  length baseline    {shown(test['length_baseline'])}")
+    print(f"  length baseline    {shown(test['length_baseline'])}  (the longer one wins)")
+    print(f"  length, learned    {shown(test['length_fitted'])}  ({test['length_direction']}, as on the training rows)")
     print(f"  calibration error  {test['ece']:.3f}")
     return test
 
