@@ -63,9 +63,8 @@ def serve(
     if request.method == "HEAD":
         file.close()
         return HttpResponse(status=status, headers=headers, content_type=media_type)
-    return StreamingHttpResponse(
-        _blocks(file, start, end - start + 1), status=status, headers=headers, content_type=media_type
-    )
+    part = _Part(file, start, end - start + 1)
+    return StreamingHttpResponse(part, status=status, headers=headers, content_type=media_type)
 
 
 def _has(if_none_match: str, etag: str) -> bool:
@@ -73,9 +72,18 @@ def _has(if_none_match: str, etag: str) -> bool:
     return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
 
 
-def _blocks(file: IO[bytes], start: int, length: int) -> Iterator[bytes]:
-    with file:
-        file.seek(start)
-        while length and (block := file.read(min(BLOCK, length))):
-            length -= len(block)
+class _Part:
+    """Bytes of a file in blocks. The response closes it, also where the client has gone before the first block."""
+
+    def __init__(self, file: IO[bytes], start: int, length: int) -> None:
+        self.file, self.start, self.length = file, start, length
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(self.start)
+        left = self.length
+        while left and (block := self.file.read(min(BLOCK, left))):
+            left -= len(block)
             yield block
+
+    def close(self) -> None:
+        self.file.close()
