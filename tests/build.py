@@ -1,5 +1,4 @@
-"""Builders: each makes a small world in one line. Plain typed functions, so that a reader and mypy see what they write.
-"""
+"""Builders: each makes a small world in one line. Plain typed functions: a reader and mypy see what they write."""
 
 from __future__ import annotations
 
@@ -276,10 +275,14 @@ def make_model(version: DatasetVersion, comparisons: Sequence[Comparison] = (), 
     model = RewardModel.objects.create(project=project, version=version, **(values | fields))
     share = {"value": 0.75, "low": 0.6, "high": 0.86, "n": 40}
     bins = [{"low": 0.5, "high": 0.6, "n": 20, "mean": 0.55, "frequency": 0.5}]
+    gain = share | {"value": 0.25, "low": 0.05, "high": 0.4}
+    metrics = {"accuracy": share, "length_baseline": share | {"value": 0.5}, "gain_over_length": gain, "ece": 0.08}
     Evaluation.objects.create(
-        reward_model=model, benchmark=f"{version}/test", data_sha256="4" * 64,
-        metrics={"accuracy": share, "length_baseline": share | {"value": 0.5}, "ece": 0.08, "bins": bins, "n": 40},
-    )  # fmt: skip
+        reward_model=model,
+        benchmark=f"{version}/test",
+        data_sha256="4" * 64,
+        metrics=metrics | {"bins": bins, "n": 40},
+    )
     for comparison in comparisons:
         RewardMargin.objects.create(reward_model=model, comparison=comparison, margin=2.0, held_out=True)
     return model

@@ -61,11 +61,16 @@ def interval(estimate: Estimate, unit: str = "percent") -> str:
         return _(estimate.reason) if estimate.reason else ""
     parts = []
     if estimate.low is not None and estimate.high is not None:
-        scale, digits = (100, 0) if unit == "percent" else (1, 2)
-        parts.append(f"{estimate.low * scale:.{digits}f}–{estimate.high * scale:.{digits}f}")
+        low, high = (_end(end, unit) for end in (estimate.low, estimate.high))
+        parts.append(f"{low} {_('to')} {high}" if estimate.low < 0 else f"{low}–{high}")
     if estimate.n:
         parts.append(f"n {estimate.n:,}")
     return ", ".join(parts)
+
+
+def _end(end: float, unit: str) -> str:
+    """An end of an interval; adding 0 turns a negative zero into the other."""
+    return f"{round(end * 100) + 0}" if unit == "percent" else f"{round(end, 2) + 0:.2f}"
 
 
 @register.filter
@@ -149,7 +154,7 @@ def as_json(value: Any) -> str:
 @register.filter
 def plain(value: Any) -> str:
     """One figure of a mapping: numbers short, an estimate with its interval, the rest as JSON."""
-    if value is None:
+    if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
         return _("yes") if value else _("no")
@@ -161,6 +166,8 @@ def plain(value: Any) -> str:
         return _estimate(value)
     if isinstance(value, dict):
         return ", ".join(f"{words(key)} {plain(item)}" for key, item in value.items()) or NOTHING
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return ngettext("%(count)s row", "%(count)s rows", len(value)) % {"count": len(value)}
     if isinstance(value, list):
         return ", ".join(plain(item) for item in value[:10]) + (" …" if len(value) > 10 else "") or NOTHING
     return str(value)

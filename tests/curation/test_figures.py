@@ -41,6 +41,10 @@ def test_a_share_stands_with_its_interval() -> None:
     assert figures.interval(share, "number") == "0.49–0.94, n 10"
 
 
+def test_an_interval_that_reaches_below_nothing_is_readable() -> None:
+    assert figures.interval(Estimate(0.24, -0.0006, 0.5, 34)) == "0 to 50, n 34"
+
+
 def test_a_figure_that_does_not_exist_says_why() -> None:
     missing = Estimate(None, reason="no <gold> yet")
     assert figures.percent(missing) == "–"

@@ -37,17 +37,17 @@ class Measured:
     evaluation: Evaluation
     accuracy: Estimate
     baseline: Estimate
-    """Prefers the longer completion."""
+    """Prefers by length alone."""
+    gain: Estimate
+    """Over the baseline, comparison by comparison."""
     ece: float | None
     points: Sequence[Point]
     """Of the reliability diagram; empty bins left out."""
 
     @property
     def beats_length(self) -> bool | None:
-        """Whether its interval lies above the baseline's figure; None where one of them is missing."""
-        if self.accuracy.low is None or self.baseline.value is None:
-            return None
-        return self.accuracy.low > self.baseline.value
+        """Whether the interval of its gain lies above 0; None where the gain was not measured."""
+        return None if self.gain.low is None else self.gain.low > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,7 @@ def measured(evaluation: Evaluation) -> Measured:
         evaluation=evaluation,
         accuracy=estimate(metrics.get("accuracy")),
         baseline=estimate(metrics.get("length_baseline")),
+        gain=estimate(metrics.get("gain_over_length")),
         ece=metrics.get("ece"),
         points=[_point(b) for b in metrics.get("bins") or [] if b.get("n")],
     )
