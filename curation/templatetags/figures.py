@@ -160,8 +160,6 @@ def plain(value: Any) -> str:
         return _("yes") if value else _("no")
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, int):
-        return f"{value:,}"
     if isinstance(value, dict) and "value" in value and "low" in value:
         return _estimate(value)
     if isinstance(value, dict):
