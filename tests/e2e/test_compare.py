@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from annotate.models import Assignment, Judgement
 from tests.build import make_comparison, make_member, make_project
@@ -18,25 +16,9 @@ from tiebreak.accounts.roles import Role
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
-ARGS: Final = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]  # fmt: skip
 PASSWORD: Final = "correct horse battery"
 CODE: Final = "```python\nfor number in range(100): print(number)\n```"
 LONG: Final = f"| a | b |\n|---|---|\n| 1 | 2 |\n\n{CODE}\n\n$x^2$ {'word ' * 80}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing = "chromium is not on the path: apt-get install chromium"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -61,6 +43,11 @@ def sign_in(page: Page, live_server: Any) -> None:
     expect(page.locator("#comparison")).to_be_visible()
 
 
+def ready(page: Page) -> None:
+    """The screen listens to keys: its script has met this comparison. No person is as fast as a test."""
+    expect(page.locator("#answer[data-favours]")).to_be_visible()
+
+
 def watch(page: Page) -> list[str]:
     """What goes wrong in the page, as it happens: errors of scripts, and what the policy of content refused."""
     wrong: list[str] = []
@@ -76,6 +63,7 @@ def test_three_comparisons_by_keyboard_alone(browser: Browser, live_server: Any,
     shown = []
     # Digits run from left much better (1) to right much better (7); arrows move from the weakest step of a side.
     for keys, screen in ((["1"], -3), (["6"], 2), (["ArrowRight", "ArrowRight"], 2)):
+        ready(page)
         action = page.locator("#answer").get_attribute("action")
         assert action is not None
         left_first = page.locator(".response.left").inner_text().find("First.") >= 0
@@ -99,6 +87,7 @@ def test_the_last_answer_says_that_nothing_is_left(browser: Browser, live_server
     page = browser.new_page()
     sign_in(page, live_server)
     for _ in range(4):
+        ready(page)
         action = page.locator("#answer").get_attribute("action") or ""
         page.keyboard.press("b")
         page.keyboard.press("Control+Enter")
@@ -114,6 +103,7 @@ def test_nothing_chosen_is_not_sent_and_a_refusal_keeps_what_was_typed(
     project.forms.update(justification="optional", min_justification=30)
     page = browser.new_page()
     sign_in(page, live_server)
+    ready(page)
     page.keyboard.press("Control+Enter")
     assert Judgement.objects.count() == 0
     page.keyboard.press("2")
