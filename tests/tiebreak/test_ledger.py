@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from tests.build import make_project, make_user
@@ -189,3 +189,13 @@ def test_events_cannot_be_changed_or_deleted() -> None:
     for attempt in (lambda: Event.objects.update(verb="x"), lambda: Event.objects.all().delete()):
         with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
             attempt()
+
+
+def deadlocks(execution: Execution) -> Mapping[str, Any]:
+    raise OperationalError("deadlock detected")
+
+
+def test_a_deadlock_is_no_failure_the_run_is_tried_again(kind: Any) -> None:
+    with pytest.raises(OperationalError):
+        ledger.run_here(kind(deadlocks))
+    assert Run.objects.get().status == "queued"

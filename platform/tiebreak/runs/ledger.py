@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
@@ -207,11 +207,12 @@ class Execution:
                 record(f"run.{status}", self.run, project=self.run.project_id, attempt=self.run.attempt)
 
     def _fail(self, error: Exception) -> None:
-        """Transient errors of the outside world go back to the queue; the rest ends the run with its reason."""
+        """Transient errors of the outside world and of the database (a deadlock, a lost connection) go back to the queue;
+        the rest ends the run with its reason."""
         told = {"type": type(error).__name__, "message": str(error)[:2000]}
         if isinstance(error, DomainError):
             told |= {"code": error.code, **{k: str(v)[:500] for k, v in error.params.items()}}
-        transient = isinstance(error, BackendError) and not error.permanent
+        transient = isinstance(error, OperationalError) or (isinstance(error, BackendError) and not error.permanent)
         if transient and self.run.attempt < self.run.max_attempts:
             wait = timezone.now() + timedelta(seconds=min(WAKE_MOST, WAKE_SECONDS * 2**self.run.attempt))
             self._mine().update(status=Run.Status.QUEUED, lease_expires_at=None, not_before=wait, error=told)
