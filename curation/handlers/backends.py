@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from annotate.models import Judge
+from annotate.services.raters import KEY_VARIABLE
 from models_rt import backends as rt_backends
 from models_rt import judges as rt_judges
 from models_rt.backends.openai import OpenAIBackend, Prices, RetryPolicy
@@ -44,6 +45,10 @@ def backend_of(judge: Judge) -> rt_backends.Backend:
 def _openai(judge: Judge, options: Mapping[str, Any]) -> rt_backends.Backend:
     allowed = settings.ENV.egress_allow
     egress.check_url(judge.base_url, egress.Allowed(allowed), field="base_url")
+    # Whoever sets up a judge chooses its address: a variable that holds anything but such a key must not go there.
+    if judge.api_key_env and not KEY_VARIABLE.fullmatch(judge.api_key_env):
+        expected = f"api_key_env: expected a name such as OPENAI_API_KEY, got {judge.api_key_env!r}."
+        raise Invalid(expected, field="api_key_env")
     key = os.environ.get(judge.api_key_env, "") if judge.api_key_env else ""
     if judge.api_key_env and not key:
         raise Invalid(

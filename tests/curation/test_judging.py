@@ -127,9 +127,16 @@ def test_a_private_address_that_nobody_allowed_is_refused() -> None:
 
 
 def test_a_missing_key_is_named_not_guessed(llm: Server) -> None:
-    project, _ = make_asked(llm.url, n=1, api_key_env="NO_SUCH_KEY_HERE")
-    with pytest.raises(Invalid, match="NO_SUCH_KEY_HERE"):
+    project, _ = make_asked(llm.url, n=1, api_key_env="NO_SUCH_API_KEY")
+    with pytest.raises(Invalid, match="NO_SUCH_API_KEY"):
         verbs.run_here("judge", project, {"judge": "judge"})
+
+
+def test_only_a_variable_that_holds_such_a_key_is_ever_sent(llm: Server) -> None:
+    project, _ = make_asked(llm.url, n=1, api_key_env="SECRET_KEY")
+    with pytest.raises(Invalid, match="OPENAI_API_KEY"):
+        verbs.run_here("judge", project, {"judge": "judge"})
+    assert llm.prompts == []
 
 
 def test_an_unknown_judge_is_refused_with_the_known_ones() -> None:

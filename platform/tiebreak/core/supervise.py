@@ -14,6 +14,8 @@ from types import FrameType
 from typing import Any
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+STEADY = 60.0  # seconds after which a child's death is its first again
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def commands(*, host: str, port: int, data_dir: Path, web_workers: int = 1) -> dict[str, list[str]]:
@@ -33,14 +35,20 @@ def commands(*, host: str, port: int, data_dir: Path, web_workers: int = 1) -> d
 
 
 class Supervisor:
-    """Starts each command, restarts one that dies (ever more slowly), stops all on SIGINT or SIGTERM."""
+    """Starts each command, restarts one that dies (ever more slowly), stops all on SIGINT, SIGTERM or SIGHUP."""
 
     def __init__(self, wanted: Mapping[str, Sequence[str]], *, say: Callable[[str], Any], cwd: Path) -> None:
         self.wanted, self.say, self.cwd = wanted, say, cwd
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.waits: dict[str, float] = {}
         self.due: dict[str, float] = {}
+        self.born: dict[str, float] = {}
         self.stopping = False
+
+    def watch(self) -> None:
+        """From here on a signal stops the children, also one that comes before `run`: else they would outlive us."""
+        for number in STOPPING:
+            signal.signal(number, self._on_signal)
 
     def start(self) -> None:
         for name in self.wanted:
@@ -49,6 +57,7 @@ class Supervisor:
     def _spawn(self, name: str) -> None:
         path = os.pathsep.join([str(self.cwd), str(self.cwd / "platform"), os.environ.get("PYTHONPATH", "")])
         env = os.environ | {"PYTHONPATH": path.rstrip(os.pathsep), "DJANGO_SETTINGS_MODULE": "tiebreak.settings"}
+        self.born[name] = time.monotonic()
         # Banners go to stdout and nowhere; what matters is logged to stderr. A group of its own: Ctrl+C reaches the
         # supervisor alone, which then stops the children in order.
         self.children[name] = subprocess.Popen(  # noqa: S603 - our own commands, no shell
@@ -57,8 +66,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Watch until a signal comes; then stop the children and return."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        self.watch()
         try:
             while not self.stopping:
                 self._look()
@@ -72,6 +80,8 @@ class Supervisor:
             if child.poll() is None:
                 continue
             if name not in self.due:
+                if now - self.born[name] > STEADY:
+                    self.waits.pop(name, None)
                 wait = self.waits[name] = min(LONGEST_WAIT, self.waits.get(name, FIRST_WAIT / 2) * 2)
                 self.due[name] = now + wait
                 self.say(f"{name} ended with status {child.returncode}; it starts again in {wait:.0f} s")
@@ -91,6 +101,8 @@ class Supervisor:
             try:
                 child.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                pass
+            # Also what a child left behind, such as the beat of a worker that was killed.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()

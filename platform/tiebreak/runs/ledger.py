@@ -207,7 +207,7 @@ class Execution:
                 record(f"run.{status}", self.run, project=self.run.project_id, attempt=self.run.attempt)
 
     def _fail(self, error: Exception) -> None:
-        """Transient errors of the outside world and of the database (a deadlock, a lost connection) go back to the queue;
+        """Transient errors of the outside world and of the database (deadlock, lost connection) go back to the queue;
         the rest ends the run with its reason."""
         told = {"type": type(error).__name__, "message": str(error)[:2000]}
         if isinstance(error, DomainError):
