@@ -98,10 +98,8 @@ class Supervisor:
                 child.terminate()
         deadline = time.monotonic() + patience
         for child in self.children.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             # Also what a child left behind, such as the beat of a worker that was killed.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
