@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.conf import settings
@@ -99,8 +99,8 @@ def create_judge(
         base_url=base_url if kind in GENERATIVE else "",
         api_key_env=api_key_env if kind in GENERATIVE else "",
         rubric=rubric if kind == "rubric" else None,
-        price_prompt=Decimal(price_prompt),
-        price_completion=Decimal(price_completion),
+        price_prompt=_price(price_prompt, "price_prompt"),
+        price_completion=_price(price_completion, "price_completion"),
         config=({"reward_model": model.strip()} if kind == "reward-model" else {}) | (config or {}),
     )
     with transaction.atomic():
@@ -120,6 +120,16 @@ def _checked(judge: Judge) -> None:
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(f"{field}: {messages[0]}", field=field) from None
+
+
+def _price(value: Decimal | str, field: str) -> Decimal:
+    try:
+        price = Decimal(value)
+    except InvalidOperation:
+        price = Decimal("NaN")
+    if not price.is_finite() or price < 0:
+        raise Invalid(f"{field}: expected a price of 0 or more per million tokens, got {value!r}.", field=field)
+    return price
 
 
 def _may(project: Project, by: Any) -> None:

@@ -53,7 +53,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     token = ApiToken.find(request.headers.get("Authorization", "").removeprefix("Bearer ").strip())
     user = token.user if token else request.user
     if not (user.is_authenticated and user.is_staff):
-        return HttpResponse("A token of a staff user is needed.", status=401, content_type="text/plain")
+        told = HttpResponse("A token of a staff user is needed.", status=401, content_type="text/plain")
+        told.headers["WWW-Authenticate"] = 'Bearer realm="tiebreak"'
+        return told
     registry = CollectorRegistry()
     registry.register(Ledger())  # type: ignore[arg-type]
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -29,6 +29,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         wanted = commands(host=host, port=port, data_dir=settings.ENV.data_dir)
         supervisor = Supervisor(wanted, say=self.stderr.write, cwd=settings.BASE_DIR)
+        supervisor.watch()
         supervisor.start()
         self.stdout.write(f"Tiebreak serves at http://{host}:{port}/  (Ctrl+C stops it)")
         self.stdout.write("No account yet? manage.py create_user NAME --project SLUG --role owner")
