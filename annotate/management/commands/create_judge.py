@@ -45,12 +45,9 @@ class Command(VerbCommand):
 
 
 def _rubric(project: Project, name: str) -> Rubric:
-    rubric = (
-        Rubric.objects.filter(project=project, name=name, status=Rubric.Status.APPROVED).order_by("-version").first()
-    )
+    rubrics = Rubric.objects.filter(project=project).order_by("-version")
+    rubric = rubrics.filter(name=name, status=Rubric.Status.APPROVED).first()
     if rubric is None:
-        known = (
-            ", ".join(Rubric.objects.filter(project=project).values_list("name", flat=True).distinct()) or "none yet"
-        )
+        known = ", ".join(sorted(set(rubrics.values_list("name", flat=True)))) or "none yet"
         raise NotFound(f"There is no approved rubric {name!r} in {project.slug} (rubrics: {known}).", code="no_rubric")
     return rubric
