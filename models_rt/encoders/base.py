@@ -16,7 +16,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with everything that changes a vector: weights, pooling, length limit."""
+        """Changes with everything that changes a vector: weights, tokenizer, pooling, length limit."""
 
     @property
     def dimension(self) -> int:
@@ -26,3 +26,6 @@ class Encoder(Protocol):
         self, texts: Sequence[str], *, batch_size: int = 64, device: str = "cpu", progress: Progress | None = None
     ) -> NDArray[np.float32]:
         """Vectors [n, d], in the order of the texts."""
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many of the texts are longer than the encoder reads."""

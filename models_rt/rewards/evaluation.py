@@ -22,13 +22,17 @@ CONFIDENT_MARGIN: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures on one split. `length_baseline`: longer wins; `length_fitted`: the direction that train rows prefer."""
+    """Figures on one split. `length_baseline`: longer wins; `length_fitted`: the direction that train rows prefer.
+
+    `truncated`: distinct texts that the encoder reads only in part.
+    """
 
     split: str
     n: int
     groups: int
     ties: int
     identical: int
+    truncated: int
     accuracy: Estimate
     length_baseline: Estimate
     length_fitted: Estimate
@@ -78,6 +82,7 @@ def evaluate(
         groups=len(set(groups)),
         ties=int((margins == 0).sum()),
         identical=sum(row.chosen == row.rejected for row in held),
+        truncated=model.truncated([(row.prompt, text) for row in held for text in (row.chosen, row.rejected)]),
         accuracy=accuracy(margins, groups, numpy_rng(seed, "accuracy")),
         length_baseline=accuracy(lengths, groups, numpy_rng(seed, "accuracy")),
         length_fitted=_fitted(lengths * direction, groups, direction, seed),

@@ -39,6 +39,12 @@ def features(
     return np.concatenate(parts, axis=1)
 
 
+def truncated(items: Sequence[Item], encoder: Encoder | None, embed: Sequence[str]) -> int:
+    """How many distinct texts the encoder reads only in part; 0 without an encoder."""
+    texts = {_text(kind, prompt, completion) for kind in embed for prompt, completion in items}
+    return encoder.truncated(sorted(texts)) if encoder and texts else 0
+
+
 def _text(kind: str, prompt: tuple[Message, ...], completion: str) -> str:
     return completion if kind == "completion" else with_completion(prompt, completion)
 

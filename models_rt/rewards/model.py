@@ -23,7 +23,7 @@ from models_rt.records import Message, Pair
 
 from . import head as head_kind
 from .config import TrainConfig, from_mapping
-from .features import Item, features
+from .features import Item, features, truncated
 
 FORMAT: Final = 1
 WEIGHTS: Final = "model.safetensors"
@@ -38,7 +38,7 @@ class RewardModel:
     head: torch.nn.Module
     scale: NDArray[np.float32]
     encoder: Encoder | None
-    facts: dict[str, Any] = field(default_factory=dict)  # data hash, chosen L2, rows, encoder fingerprint, versions
+    facts: dict[str, Any] = field(default_factory=dict)  # data hash, chosen L2, rows, truncated, versions, …
     cache: Path | None = None
 
     @property
@@ -70,6 +70,10 @@ class RewardModel:
         """Margins [n]: the reward of b minus the reward of a. A completion seen twice is scored once."""
         rewards = self.rewards([(p.prompt, text) for p in pairs for text in (p.a, p.b)])
         return rewards[1::2] - rewards[::2]
+
+    def truncated(self, items: Sequence[Item]) -> int:
+        """How many distinct texts of (prompt, completion) items the encoder reads only in part."""
+        return truncated(items, self.encoder, self.config.embed)
 
     def reward(self, prompt: Sequence[Message], completion: str) -> float:
         """The reward of one completion. Only differences under one prompt mean anything."""

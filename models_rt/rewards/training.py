@@ -20,7 +20,7 @@ from models_rt.seeds import numpy_rng
 from . import head as head_kind
 from . import objective as objective_kind
 from .config import TrainConfig
-from .features import features
+from .features import features, truncated
 from .metrics import log_loss
 from .model import RewardModel, versions
 
@@ -77,6 +77,7 @@ def train(
         "encoder_fingerprint": encoder.fingerprint if encoder else None,
         "rows": len(used),
         "skipped_rows": sum(row.split == "train" for row in rows) - len(used),
+        "truncated": truncated(items, encoder, config.embed),
         "groups": len({row.group for row in used}),
         "l2": l2,
         "loss": loss,
