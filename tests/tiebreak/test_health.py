@@ -27,7 +27,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from tests.build import make_project, make_token, make_user
+from tests.build import make_judge, make_project, make_token, make_user
 from tiebreak.accounts.models import Membership, User
 from tiebreak.core.supervise import Supervisor
 from tiebreak.runs import health, ledger
@@ -139,7 +139,7 @@ def test_doctor_ends_with_0_where_all_is_well(monkeypatch: pytest.MonkeyPatch) -
     status, text = doctor()
     assert status == 0, text
     assert "FAIL" not in text
-    for name in ("database", "migrations", "redis", "workers", "disk", "clock", "secrets"):
+    for name in ("database", "migrations", "redis", "workers", "disk", "clock", "secrets", "judges"):
         assert name in text
     assert "pgvector" in text
 
@@ -162,6 +162,22 @@ def test_doctor_without_redis_still_tells_the_rest() -> None:
     assert status == 1
     assert "PostgreSQL" in text
     assert "REDIS_URL" in text
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"),
+    [
+        ({"base_url": "https://api.example.com/v1", "api_key_env": "EXAMPLE_API_KEY"}, "EXAMPLE_API_KEY is not set"),
+        ({"base_url": "http://10.0.0.7:8000/v1"}, "TIEBREAK_EGRESS_ALLOW"),
+        ({"base_url": "https://api.example.com/v1"}, ""),
+        ({"base_url": "http://10.0.0.7:8000/v1", "retired_at": timezone.now()}, ""),
+    ],
+)
+def test_doctor_looks_at_judges_in_use(judge: dict[str, Any], words: str) -> None:
+    make_judge(make_project(), backend="openai", **judge)
+    found = {check["name"]: check for check in json.loads(doctor("--json")[1])["checks"]}["judges"]
+    assert found["ok"] == (words == "")
+    assert words in found["found"] + found["do"]
 
 
 @pytest.mark.parametrize(

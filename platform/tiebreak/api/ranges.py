@@ -63,8 +63,8 @@ def serve(
     if request.method == "HEAD":
         file.close()
         return HttpResponse(status=status, headers=headers, content_type=media_type)
-    part = _Part(file, start, end - start + 1)
-    return StreamingHttpResponse(part, status=status, headers=headers, content_type=media_type)
+    sent = _Part(file, start, end - start + 1)
+    return StreamingHttpResponse(sent, status=status, headers=headers, content_type=media_type)
 
 
 def _has(if_none_match: str, etag: str) -> bool:

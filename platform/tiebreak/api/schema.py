@@ -21,7 +21,9 @@ class Problem(serializers.Serializer[dict[str, Any]]):
 class AutoSchema(SpectacularSchema):
     def get_response_serializers(self) -> Any:
         told = super().get_response_serializers()
-        responses = dict(told) if isinstance(told, dict) else {200 if self.method != "POST" else 201: told}
+        responses: dict[Any, Any] = (
+            dict(told) if isinstance(told, dict) else {200 if self.method != "POST" else 201: told}
+        )
         for code in (400, 401, 403, 404, 409, 422, 429):
             responses.setdefault(
                 (str(code), "application/problem+json"), OpenApiResponse(Problem, description="problem")

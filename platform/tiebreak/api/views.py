@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -13,9 +13,9 @@ from tiebreak.core.errors import NotFound
 class NoSuchAddress(APIView):
     """404 as a problem, by any method and for anyone: an address that does not exist hides nothing."""
 
-    authentication_classes: ClassVar[list[Any]] = []
-    permission_classes: ClassVar[list[Any]] = []
-    throttle_classes: ClassVar[list[Any]] = []
+    authentication_classes = []
+    permission_classes = []
+    throttle_classes = []
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

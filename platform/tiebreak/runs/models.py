@@ -13,11 +13,13 @@ from django.db.models.functions import Now
 
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: Any) -> Self:
-        """Runs of the projects that the user reads or curates, and their own."""
+        """Runs of the projects that the user reads, and their own runs outside any project."""
         from tiebreak.accounts.models import Project
         from tiebreak.accounts.roles import Can
 
-        return self.filter(Q(project__in=Project.objects.where(user, Can.READ)) | Q(created_by_id=user.pk))
+        # Who has left a project sees no more of it, their own runs there included.
+        readable = Project.objects.where(user, Can.READ)
+        return self.filter(Q(project__in=readable) | Q(project=None, created_by_id=user.pk))
 
     def lapsed(self, now: datetime) -> Self:
         """Running, but its worker has not been heard of since the lease ran out."""

@@ -57,5 +57,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
         told.headers["WWW-Authenticate"] = 'Bearer realm="tiebreak"'
         return told
     registry = CollectorRegistry()
-    registry.register(Ledger())  # type: ignore[arg-type]
+    registry.register(Ledger())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
