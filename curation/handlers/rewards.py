@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from models_rt.rewards import model as saved
 from models_rt.rewards.config import TrainConfig, from_mapping
 from models_rt.rewards.evaluation import evaluate as measure
 from models_rt.rewards.evaluation import margins_of
-from models_rt.rewards.training import folds
+from models_rt.rewards.training import out_of_fold
 from models_rt.rewards.training import train as fit
 from tiebreak.core.errors import Conflict, Invalid, NotFound
 from tiebreak.core.models import record
@@ -194,8 +195,10 @@ def _score_project(
     keys = dict(Comparison.objects.filter(project=model.project).values_list("external_id", "pk"))
     margins: dict[int, float] = {}
     learned = [row for row in rows if row.split == "train"]
-    for row, margin in _out_of_fold(learned, replace(config, l2=(float(model.training["l2"]),))):
-        margins[keys[row.id]] = margin if sides[row.id] == "b" else -margin
+    held_out = out_of_fold(learned, replace(config, l2=(float(model.training["l2"]),)), cache=_cache())
+    for row, margin in zip(learned, held_out.tolist(), strict=True):
+        if not math.isnan(margin):
+            margins[keys[row.id]] = margin if sides[row.id] == "b" else -margin
     in_training = {keys[row.id] for row in learned}
     others = Comparison.objects.filter(project=model.project).exclude(pk__in=in_training).exclude(status="withdrawn")
     waiting = others.select_related("prompt", "completion_a", "completion_b").order_by("id")
@@ -222,21 +225,6 @@ def _score_project(
 def _scores(runtime: saved.RewardModel, batch: Sequence[Comparison]) -> dict[int, float]:
     pairs = [Pair(str(c.pk), tuple(c.prompt.messages), c.completion_a.text, c.completion_b.text) for c in batch]
     return {c.pk: float(m) for c, m in zip(batch, runtime.score(pairs), strict=True)} if batch else {}
-
-
-def _out_of_fold(rows: Sequence[PreferenceRow], config: TrainConfig) -> Iterator[tuple[PreferenceRow, float]]:
-    """Margins chosen minus rejected of each row, by a model that saw no row of its group. None where groups are too
-    few.
-    """
-    fold = folds([row.group for row in rows], config)
-    count = int(fold.max()) + 1 if len(rows) else 0
-    if count < 2:
-        return
-    for k in range(count):
-        inside = [row for row, f in zip(rows, fold, strict=True) if f != k]
-        outside = [row for row, f in zip(rows, fold, strict=True) if f == k]
-        model = fit(inside, config, cache=_cache()).model
-        yield from zip(outside, margins_of(model, outside).tolist(), strict=True)
 
 
 @lru_cache(maxsize=2)

@@ -121,7 +121,7 @@ def _from(source: str | Path, *, allow_download: bool, max_length: int, normalis
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # a loader's bar has no place in a worker's log
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # a loader's bar has no place in a worker's log
     offline = not allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
     _refuse_pickled(Path(source))
     try:

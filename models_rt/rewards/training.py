@@ -46,7 +46,7 @@ def train(
     cache: Path | None = None,
 ) -> TrainResult:
     """Train on the rows whose split is `train`. ValueError where no pair could teach anything."""
-    used = [row for row in rows if row.split == "train" and row.weight > 0 and row.chosen != row.rejected]
+    used = [row for row in rows if row.split == "train" and _teaches(row)]
     if not used:
         raise ValueError(
             f"rows: expected rows to train on (positive weight, differing completions), got 0 of {len(rows)}"
@@ -66,8 +66,7 @@ def train(
     )
     scale = _scale(raw, len(config.surface), config.embed_scale)
     differences = torch.from_numpy((raw[::2] - raw[1::2]) / scale)
-    labels = torch.tensor([row.probability if config.soft_labels else 1.0 for row in used])
-    weights = torch.tensor([row.weight for row in used], dtype=torch.float32)
+    labels, weights = _targets(used, config)
     validation, notes = _validate(used, differences, labels, weights, config, report)
     l2 = min(config.l2, key=lambda v: validation[f"{v:g}"]) if validation else config.l2[len(config.l2) // 2]
     head, loss = fit(differences, labels, weights, config, l2)
@@ -86,6 +85,45 @@ def train(
         "versions": versions(),
     }
     return TrainResult(RewardModel(config, head, scale, encoder, facts, cache), loss, l2, validation, tuple(notes))
+
+
+def out_of_fold(
+    rows: Sequence[PreferenceRow], config: TrainConfig, *, cache: Path | None = None
+) -> NDArray[np.float64]:
+    """Margins [n], chosen minus rejected, each by a head that saw no row of its group; all rows are used, of any split.
+
+    The texts are encoded once and only the head is fitted for each fold, scaled by the rows inside. nan where groups
+    are fewer than two, or the other folds hold nothing to learn from. `config.l2` must be one value, the chosen one.
+    """
+    if len(config.l2) != 1:
+        raise ValueError(f"l2: expected one value, got {len(config.l2)}")
+    margins = np.full(len(rows), np.nan)
+    fold = folds([row.group for row in rows], config) if rows else np.zeros(0, np.int64)
+    if len(set(fold)) < 2:
+        return margins
+    encoder = encoders.load(config.encoder, allow_download=config.allow_download) if config.embed else None
+    items = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+    raw = features(
+        items,
+        encoder,
+        config.embed,
+        config.surface,
+        cache=cache,
+        batch_size=config.batch_size,
+        device=config.device,
+    )
+    labels, weights = _targets(rows, config)
+    teaching = np.array([_teaches(row) for row in rows])
+    for k in range(int(fold.max()) + 1):
+        inside, outside = teaching & (fold != k), fold == k
+        if not inside.any():
+            continue
+        scale = _scale(raw[np.repeat(inside, 2)], len(config.surface), config.embed_scale)
+        differences = torch.from_numpy((raw[::2] - raw[1::2]) / scale)
+        head, _ = fit(differences[inside], labels[inside], weights[inside], config, config.l2[0])
+        with torch.no_grad():
+            margins[outside] = head(differences[outside]).double().numpy()
+    return margins
 
 
 def fit(
@@ -139,6 +177,16 @@ def _validate(
         losses[f"{l2:g}"] = sum(held) / len(rows)
         report("validate", step + 1, len(config.l2))
     return losses, []
+
+
+def _teaches(row: PreferenceRow) -> bool:
+    return row.weight > 0 and row.chosen != row.rejected
+
+
+def _targets(rows: Sequence[PreferenceRow], config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels and weights, each [n]."""
+    labels = torch.tensor([row.probability if config.soft_labels else 1.0 for row in rows])
+    return labels, torch.tensor([row.weight for row in rows], dtype=torch.float32)
 
 
 def folds(groups: Sequence[str], config: TrainConfig) -> NDArray[np.int64]:

@@ -20,11 +20,11 @@ from models_rt.encoders.huggingface import HuggingFaceEncoder, pool
 from models_rt.records import Pair, PreferenceRow
 from models_rt.rewards import config as configs
 from models_rt.rewards.config import TrainConfig
-from models_rt.rewards.evaluation import disagreements, evaluate
+from models_rt.rewards.evaluation import disagreements, evaluate, margins_of
 from models_rt.rewards.metrics import accuracy, calibration_error, wilson
 from models_rt.rewards.model import load
 from models_rt.rewards.objectives import BradleyTerry
-from models_rt.rewards.training import folds, train
+from models_rt.rewards.training import folds, out_of_fold, train
 
 SURFACE = TrainConfig(embed=(), surface=("log_words", "log_digits"), l2=(0.01,))
 PROMPT = ({"role": "user", "content": "q"},)
@@ -197,6 +197,48 @@ def test_folds_keep_groups_whole() -> None:
     found = folds(groups, SURFACE)
     assert all(len({f for f, g in zip(found, groups, strict=True) if g == name}) == 1 for name in "abc")
     assert len(set(found)) == 3
+
+
+def test_out_of_fold_margins_are_those_of_models_trained_without_the_fold() -> None:
+    data = [*rows(), row(20, "same", "same"), row(21, "w 1 2", "w w", weight=0.0), row(22, "5", "a b", probability=0.7)]
+    config = replace(SURFACE, inner_folds=2)
+    fold = folds([r.group for r in data], config)
+    expected = np.zeros(len(data))
+    for k in (0, 1):
+        model = train([r for r, f in zip(data, fold, strict=True) if f != k], config).model
+        expected[fold == k] = margins_of(model, [r for r, f in zip(data, fold, strict=True) if f == k])
+    found = out_of_fold(data, config)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found[12] == 0.0  # identical completions
+    assert found.dtype == np.float64
+
+
+def test_out_of_fold_encodes_each_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, seen = encoders.load("minilm"), list[str]()
+    encode = type(encoder).encode
+
+    def counting(self: Any, texts: Sequence[str], **settings: Any) -> Any:
+        seen.extend(texts)
+        return encode(self, texts, **settings)
+
+    monkeypatch.setattr(type(encoder), "encode", counting)
+    found = out_of_fold(rows(6), replace(SURFACE, embed=("completion",)))
+    assert np.isfinite(found).all()
+    assert len(seen) == len(set(seen)) == 7  # six chosen, one rejected that they share
+
+
+def test_out_of_fold_margins_do_not_exist_without_a_second_group() -> None:
+    one = [replace(r, group="g") for r in rows(4)]
+    assert np.isnan(out_of_fold(one, SURFACE)).all()
+    assert out_of_fold([], SURFACE).shape == (0,)
+    # Group h alone teaches, so it has no model of other groups; g has h's.
+    some = [*(replace(r, weight=0.0) for r in one), *(replace(r, group="h") for r in one)]
+    assert np.isnan(out_of_fold(some, SURFACE)).tolist() == [False] * 4 + [True] * 4
+
+
+def test_out_of_fold_needs_the_chosen_l2() -> None:
+    with pytest.raises(ValueError, match="l2: expected one value, got 2"):
+        out_of_fold(rows(), replace(SURFACE, l2=(0.1, 1.0)))
 
 
 def test_an_empty_split_gives_none_with_a_reason() -> None:
