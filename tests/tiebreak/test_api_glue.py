@@ -355,6 +355,15 @@ def test_a_key_whose_server_died_is_free_after_five_minutes(curator: User, api: 
     assert start(api, **{"Idempotency-Key": "k1"}).status_code == 202
 
 
+def test_answers_are_kept_for_a_week(api: Client) -> None:
+    start(api, **{"Idempotency-Key": "k1"})
+    IdempotentResponse.objects.update(created_at=timezone.now() - timedelta(days=6))
+    assert start(api, **{"Idempotency-Key": "k1"}).headers["Idempotent-Replayed"]
+    IdempotentResponse.objects.update(created_at=timezone.now() - timedelta(days=8))
+    start(api, **{"Idempotency-Key": "k2"})
+    assert [row.key for row in IdempotentResponse.objects.all()] == ["k2"]
+
+
 @pytest.mark.parametrize("key", ["x" * 101, "a\x01b", "a\x7fb"])
 def test_a_key_that_cannot_be_kept_is_422(api: Client, key: str) -> None:
     assert assert_problem(start(api, **{"Idempotency-Key": key}), 422)["field"] == "Idempotency-Key"

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -25,6 +26,7 @@ from tiebreak.core.errors import Conflict, Invalid
 from .models import IdempotentResponse
 
 STALE = timedelta(minutes=5)
+KEPT = timedelta(days=7)
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
@@ -62,7 +64,9 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
 
 
 def _open(user: Any, key: str, digest: str) -> tuple[IdempotentResponse, bool]:
-    IdempotentResponse.objects.filter(user=user, key=key, status=None, created_at__lt=timezone.now() - STALE).delete()
+    now = timezone.now()
+    abandoned = Q(user=user, key=key, status=None, created_at__lt=now - STALE)
+    IdempotentResponse.objects.filter(abandoned | Q(created_at__lt=now - KEPT)).delete()
     try:
         with transaction.atomic():
             return IdempotentResponse.objects.create(user=user, key=key, request_sha256=digest), True
