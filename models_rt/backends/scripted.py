@@ -21,6 +21,8 @@ from .base import BackendError, Completion, Request, as_finished
 
 MODEL: Final = "scripted-stand-in"
 CRITIQUE: Final = "Written by a script that scores surface features; no model read this."
+TIE, CLEAR, MUCH = 0.2, 1.0, 2.5  # leans in logits: below a tie, from there strength 2, and 3
+Criterion = tuple[int, str, str]  # number, kind and text, as the prompt shows them
 RESPONSES: Final = re.compile(
     r"\[BEGIN (?P<name>first|second|preferred|rejected) response (?P<mark>[0-9a-f]{12})\]\n"
     r"(?P<text>.*?)\n\[END (?P=name) response (?P=mark)\]",
@@ -102,6 +104,11 @@ class ScriptedBackend:
 
     `qualities` maps the SHA-256 of a completion's text to its known quality; other texts get `surface_quality`.
     The noise is logistic, so the chance of naming the second response is sigmoid(skill * difference - side_bias).
+
+    By a rubric, two texts of known quality are judged from it too: each criterion is its own draw of that lean, and a
+    hard rule counts as broken by the response that its draw finds much worse (strength 3). The total leans as the
+    criteria do on average, its noise brought back to the variance of one draw: a rubric alone makes the stand-in no
+    better. Texts of unknown quality are judged by the measures of `CHECKS`.
     """
 
     def __init__(
@@ -150,11 +157,14 @@ class ScriptedBackend:
         text = json.dumps(answer, ensure_ascii=False)
         return Completion(text, MODEL, Usage(len(_words(system + user)), len(_words(text)), round(self.latency * 1000)))
 
+    def _known(self, text: str) -> float | None:
+        return self.qualities.get(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
     def _quality(self, text: str) -> float:
-        known = self.qualities.get(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+        known = self._known(text)
         return surface_quality(text) if known is None else known
 
-    def _lean(self, difference: float, *names: str) -> float:
+    def _lean(self, difference: float, *names: str | int) -> float:
         uniform = min(max(python_rng(self.seed, *names).random(), 1e-9), 1 - 1e-9)
         return self.skill * difference - self.side_bias + math.log(uniform / (1 - uniform))
 
@@ -163,22 +173,41 @@ class ScriptedBackend:
         return _total(self._lean(difference, sha))
 
     def _rubric(self, texts: Mapping[str, str], user: str, sha: str) -> dict[str, Any]:
-        """Criteria of our own table by their measures, others by quality; the total is the mean of the principles."""
         rubric = RUBRIC.search(user)
+        criteria = [(int(n), kind, text) for n, kind, text in CRITERION.findall(rubric["text"] if rubric else "")]
+        first, second = self._known(texts["first"]), self._known(texts["second"])
+        if first is None or second is None:
+            return self._by_measures(criteria, texts, sha)
+        return self._by_known_quality(criteria, second - first, sha)
+
+    def _by_known_quality(self, criteria: Sequence[Criterion], difference: float, sha: str) -> dict[str, Any]:
+        """One draw a criterion. The total: mean + (mean draw - mean) * sqrt(criteria), of one draw's variance."""
         rules, principles, leans = [], [], []
-        for number, kind, text in CRITERION.findall(rubric["text"] if rubric else ""):
+        for number, kind, _ in criteria:
+            lean = self._lean(difference, sha, number)
+            leans.append(lean)
+            if kind == "hard rule":
+                rules.append({"criterion": number, "first": lean < MUCH, "second": lean > -MUCH})
+            else:
+                principles.append({"criterion": number, "favours": _side(lean)})
+        expected = self.skill * difference - self.side_bias
+        noise = sum(lean - expected for lean in leans) / math.sqrt(max(len(leans), 1))
+        return {"rules": rules, "principles": principles, **_total(expected + noise)}
+
+    def _by_measures(self, criteria: Sequence[Criterion], texts: Mapping[str, str], sha: str) -> dict[str, Any]:
+        """Criteria of our own table by their measures, others by quality; the total is the mean of the principles."""
+        rules, principles, leans = [], [], []
+        for number, kind, text in criteria:
             measure = MEASURES.get(text, self._quality)
             first, second = measure(texts["first"]), measure(texts["second"])
             if kind == "hard rule":
                 broken = [text in MEASURES and value < 0 for value in (first, second)]
-                rules.append({"criterion": int(number), "first": not broken[0], "second": not broken[1]})
+                rules.append({"criterion": number, "first": not broken[0], "second": not broken[1]})
                 continue
             leans.append((second > first) - (second < first))
-            favours = ("neither", "second", "first")[leans[-1]]
-            principles.append({"criterion": int(number), "favours": favours})
+            principles.append({"criterion": number, "favours": _side(leans[-1])})
         mean = sum(leans) / len(leans) if leans else 0.0
-        total = _total(self._lean(2 * mean, sha))
-        return {"rules": rules, "principles": principles, **total}
+        return {"rules": rules, "principles": principles, **_total(self._lean(2 * mean, sha))}
 
     def _proposal(self, texts: Mapping[str, str], user: str, sha: str) -> dict[str, Any]:
         """The checks on which the preferred response does better; quality as a whole where there is none."""
@@ -188,9 +217,15 @@ class ScriptedBackend:
         return {"criteria": criteria or [fallback]}
 
 
+def _side(lean: float) -> str:
+    if abs(lean) < TIE:
+        return "neither"
+    return "second" if lean > 0 else "first"
+
+
 def _total(lean: float) -> dict[str, Any]:
     """A lean in logits as winner and strength: a tie within 0.2, strength 2 from 1, 3 from 2.5."""
-    if abs(lean) < 0.2:
+    if abs(lean) < TIE:
         return {"critique": CRITIQUE, "winner": "tie", "strength": 1}
-    strength = 1 + (abs(lean) >= 1.0) + (abs(lean) >= 2.5)
-    return {"critique": CRITIQUE, "winner": "second" if lean > 0 else "first", "strength": strength}
+    strength = 1 + (abs(lean) >= CLEAR) + (abs(lean) >= MUCH)
+    return {"critique": CRITIQUE, "winner": _side(lean), "strength": strength}

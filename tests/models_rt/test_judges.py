@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 
 from models_rt import judges
 from models_rt.backends import BackendError, Completion, Request
-from models_rt.backends.scripted import ScriptedBackend
+from models_rt.backends.scripted import CHECKS, ScriptedBackend
 from models_rt.judges import rubrics
 from models_rt.judges.generative import PairwiseJudge, RubricJudge
 from models_rt.judges.prompting import load
@@ -192,8 +193,6 @@ def test_a_rubric_judge_without_a_rubric_fails_and_asks_nobody() -> None:
 
 
 def test_the_scripted_backend_prefers_known_quality_in_both_orders_and_says_what_it_is() -> None:
-    from hashlib import sha256
-
     known = {sha256(PAIR.a.encode()).hexdigest(): 9.0, sha256(PAIR.b.encode()).hexdigest(): 0.0}
     found = collect(PairwiseJudge(ScriptedBackend(qualities=known)), Ask(PAIR, "ab"), Ask(PAIR, "ba"))
     assert [v.preference for v in found] == [-3, -3]
@@ -215,6 +214,67 @@ def test_a_proposed_rubric_reproduces_the_preference_that_it_came_from() -> None
     wrong = asyncio.run(rubrics.reproduces(proposal.criteria, [(pair, -2)], RubricJudge(backend)))
     assert (right.accuracy, wrong.accuracy) == (1.0, 0.0)
     assert asyncio.run(rubrics.reproduces(proposal.criteria, [], RubricJudge(backend))).accuracy is None
+
+
+def known_pairs(n: int, difference: float = 1.0) -> tuple[list[tuple[Pair, int]], dict[str, float]]:
+    """Pairs whose better text is bare and whose worse one is worked out, with their known qualities."""
+    pairs: list[tuple[Pair, int]] = []
+    qualities: dict[str, float] = {}
+    for i in range(n):
+        bare, long = f"Yes {i}", f"No idea, because {i} reasons. " * 5
+        pairs.append((Pair(f"p{i}", (), bare, long), -1) if i % 2 else (Pair(f"p{i}", (), long, bare), 1))
+        qualities |= {sha256(bare.encode()).hexdigest(): difference, sha256(long.encode()).hexdigest(): 0.0}
+    return pairs, qualities
+
+
+EVERY_CHECK = tuple(Criterion("hard_rule" if c.kind == "hard_rule" else "principle", c.text) for c in CHECKS)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("criteria", [EVERY_CHECK, RUBRIC, RUBRIC[1:]])
+def test_a_skilled_stand_in_reproduces_known_quality_by_a_rubric(criteria: tuple[Criterion, ...]) -> None:
+    # Skill 6 at a difference of 1: one call errs with probability sigmoid(-6 + 1) < 0.7 % or sigmoid(-6 - 1), so four
+    # errors among 40 pairs, each of two calls, are a matter of less than one in 10,000.
+    pairs, qualities = known_pairs(40)
+    judge = RubricJudge(ScriptedBackend(seed=1, skill=6.0, side_bias=1.0, qualities=qualities))
+    found = asyncio.run(rubrics.reproduces(criteria, pairs, judge))
+    assert found.accuracy is not None
+    assert found.accuracy >= 0.9
+
+
+@pytest.mark.statistical
+def test_a_stand_in_without_skill_reproduces_nothing_by_a_rubric() -> None:
+    # A fair coin where the two calls do not cancel: more than 28 of 40 (mean at most 20, sd 3.2) is one in 200.
+    pairs, qualities = known_pairs(40)
+    judge = RubricJudge(ScriptedBackend(seed=1, skill=0.0, qualities=qualities))
+    found = asyncio.run(rubrics.reproduces(RUBRIC[1:], pairs, judge))
+    assert found.accuracy is not None
+    assert found.accuracy <= 0.7
+
+
+@pytest.mark.statistical
+def test_a_rubric_of_principles_makes_the_stand_in_neither_better_nor_worse() -> None:
+    # The mean of six logistic draws, scaled back, is near normal with sd pi / sqrt(3) = 1.814. Decided from 0.2 on:
+    # P(right) = Phi(0.8 / 1.814) = 0.670 and P(wrong) = Phi(-1.2 / 1.814) = 0.254, so 0.725 of the decided are right
+    # (one logistic draw: 0.749; six averaged without scaling: 0.91). 550 decided: sd 0.019, and the bound is 4 of it.
+    pairs, qualities = known_pairs(600)
+    judge = RubricJudge(ScriptedBackend(seed=2, skill=1.0, qualities=qualities))
+    criteria = tuple(Criterion("principle", f"The response is good in way {i}.") for i in range(6))
+    verdicts = collect(judge, *[Ask(replace(pair, criteria=criteria), "ab") for pair, _ in pairs])
+    known = {pair.id: preference for pair, preference in pairs}
+    right = [v.preference * known[v.pair_id] > 0 for v in verdicts if v.preference]
+    assert np.mean(right) == pytest.approx(0.725, abs=0.076)
+
+
+def test_a_stand_in_that_knows_one_of_two_texts_goes_by_surface_measures() -> None:
+    pairs, qualities = known_pairs(1)
+    pair = replace(pairs[0][0], criteria=EVERY_CHECK[1:2])  # more detail is better: the long one, a, wins
+    half = {k: 9.0 for k in qualities if k == sha256(pair.b.encode()).hexdigest()}
+    preferences = {
+        bool(known): collect(RubricJudge(ScriptedBackend(skill=20.0, qualities=known)), Ask(pair, "ab"))[0].preference
+        for known in (half, {})
+    }
+    assert preferences == {True: -3, False: -3}
 
 
 @pytest.mark.parametrize(
