@@ -186,6 +186,9 @@ def already_submitted() -> Conflict:
 def _only_holder(assignment: Assignment, by: User) -> None:
     if assignment.rater.user_id != by.pk:
         raise NotFound("There is no such assignment.", code="no_assignment")
+    project = assignment.rater.project
+    if not project.allows(by, Can.ANNOTATE):  # or somebody who left could hold a seat for ever
+        raise NotAllowed(f"Your role in {project.slug!r} does not allow comparing.", code="role_too_small")
 
 
 def _held(rater: Rater, now: datetime) -> Assignment | None:

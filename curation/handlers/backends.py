@@ -12,6 +12,7 @@ from django.conf import settings
 
 from annotate.models import Judge
 from annotate.services.raters import KEY_VARIABLE
+from curation.services.verbs import model_named
 from models_rt import backends as rt_backends
 from models_rt import judges as rt_judges
 from models_rt.backends.openai import OpenAIBackend, Prices, RetryPolicy
@@ -27,7 +28,9 @@ def judge_of(judge: Judge) -> rt_judges.Judge:
         if judge.kind == "reward-model":
             from .rewards import loaded
 
-            made: rt_judges.Judge = kind(loaded(judge.config.get("reward_model", "")))
+            # Names are one space for all projects; a judge scores by a model of its own project only.
+            model = model_named(str(judge.config.get("reward_model", "")), judge.project)
+            made: rt_judges.Judge = kind(loaded(model.name))
         else:
             made = kind(backend_of(judge), **judge.config.get("judge", {}))
     except (TypeError, ValueError) as error:

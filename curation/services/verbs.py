@@ -5,6 +5,7 @@ A verb's parameters are parsed strictly here; its run's handler does the work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -17,6 +18,8 @@ from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.runs import ledger
 from tiebreak.runs.models import Run
+
+HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 class Params(BaseModel):
@@ -91,9 +94,7 @@ def _plain(project: Project, params: Params) -> dict[str, Any]:
 
 
 def _train(project: Project, params: TrainParams) -> dict[str, Any]:
-    version = version_named(params.version)
-    if version.dataset.project_id != project.pk:
-        raise NotFound(f"{params.version} is not a dataset of {project.slug}.", code="no_version")
+    version = version_named(params.version, project)
     if params.name and RewardModel.objects.filter(name=params.name).exists():
         raise Invalid(f"name: there is a reward model {params.name!r} already.", field="name")
     return params.model_dump(mode="json") | {"version": version.pk}
@@ -115,11 +116,13 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
 }
 
 
-def version_named(text: str) -> DatasetVersion:
-    """NAME@NUMBER or NAME (the latest that is ready). Raises NotFound saying what there is."""
+def version_named(text: str, project: Project | None = None) -> DatasetVersion:
+    """NAME@NUMBER or NAME (the latest that is ready), of one project or of any. Raises NotFound where there is none."""
     name, _, number = text.partition("@")
     versions = DatasetVersion.objects.filter(dataset__name=name).select_related("dataset__project")
-    if number and not number.isdecimal():
+    if project is not None:  # in the same words whether it does not exist or is another project's
+        versions = versions.filter(dataset__project=project)
+    if number and not re.fullmatch("[0-9]{1,9}", number):
         raise Invalid(f"version: expected NAME@NUMBER, got {text!r}.", field="version")
     found = versions.filter(number=int(number)) if number else versions.filter(status=DatasetVersion.Status.READY)
     version = found.order_by("-number").first()
@@ -164,8 +167,20 @@ def start(verb: str, project: Project, given: Mapping[str, Any], *, by: Any) -> 
     """Queue a verb for the workers, for somebody who may curate but is no operator of the machine."""
     if verb == "evaluate" and given.get("path"):
         raise Invalid("path: only a command reads files of the machine; run evaluate_reward_model there.", field="path")
+    if verb == "train":
+        _refuse_machine(given.get("config"))
     params = prepare(verb, project, given)
     return ledger.start(verb, project=project, params=params, by=by, seed=int(params.get("seed") or 0))
+
+
+def _refuse_machine(config: Any) -> None:
+    """Folders of the machine and downloads past the egress guard are for whoever runs commands there."""
+    config = config if isinstance(config, Mapping) else {}
+    kind, _, source = str(config.get("encoder", "")).partition(":")
+    if kind == "hf" and not HUB_ID.fullmatch(source):
+        raise Invalid(f"config.encoder: expected a hub id as in hf:owner/name, got {source[:100]!r}.", field="config")
+    if config.get("allow_download"):
+        raise Invalid("config.allow_download: only a command downloads models.", field="config")
 
 
 def run_here(verb: str, project: Project, given: Mapping[str, Any], *, by: Any = None, say: Any = None) -> Run:
