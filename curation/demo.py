@@ -63,9 +63,10 @@ class Step:
 
 @dataclass
 class Demo:
-    """One run of the loop. `say` gets a line as each step ends."""
+    """One run of the loop. `say` gets a line as each step ends, `warn` what goes wrong while it serves."""
 
     say: Callable[[str], Any]
+    warn: Callable[[str], Any]
     port: int
     steps: list[Step] = field(default_factory=list)
     passwords: dict[str, str] = field(default_factory=dict)
@@ -354,7 +355,7 @@ class Demo:
     def _serve(self) -> None:
         """Start web and worker, as `manage.py up` does, and wait until the page answers."""
         wanted = commands(host="127.0.0.1", port=self.port, data_dir=settings.ENV.data_dir)
-        self.supervisor = Supervisor(wanted, say=self.say, cwd=settings.BASE_DIR)
+        self.supervisor = Supervisor(wanted, say=self.warn, cwd=settings.BASE_DIR)
         self.supervisor.start()
         url = f"http://127.0.0.1:{self.port}/readyz"
         for _ in range(150):
@@ -415,9 +416,9 @@ def _status(url: str, secret: str) -> int:
 
 
 @contextmanager
-def demo(say: Callable[[str], Any], port: int) -> Iterator[Demo]:
+def demo(say: Callable[[str], Any], warn: Callable[[str], Any], port: int) -> Iterator[Demo]:
     """A demo whose processes are stopped at the end, however it ends."""
-    running = Demo(say, port)
+    running = Demo(say, warn, port)
     try:
         yield running
     finally:

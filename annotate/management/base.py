@@ -48,6 +48,7 @@ class VerbCommand(BaseCommand):
             if isinstance(error, CommandError):
                 raise
             raise CommandError(str(error), returncode=1) from None
+        self.hush()
         if as_json:
             self.stdout.write(json.dumps(result, default=str))
         else:
@@ -60,6 +61,12 @@ class VerbCommand(BaseCommand):
         if self.progress_to and now - getattr(self, "_said", 0.0) > 0.1:
             self._said = now
             self.progress_to.write(f"\r\x1b[K{text}")
+            self.progress_to.flush()
+
+    def hush(self) -> None:
+        """Clear the line of progress, where there is one."""
+        if self.progress_to:
+            self.progress_to.write("\r\x1b[K")
             self.progress_to.flush()
 
 

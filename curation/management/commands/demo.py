@@ -21,8 +21,9 @@ class Command(VerbCommand):
 
     def perform(self, *, no_serve: bool, port: int | None, **options: Any) -> Mapping[str, Any]:
         call_command("migrate", verbosity=0)
-        with demo(self.stderr.write, port or _free_port(8000)) as running:
+        with demo(self.say, self.stderr.write, port or _free_port(8000)) as running:
             running.loop()
+            self.hush()
             if not no_serve:
                 self._show(running)
                 if running.supervisor is not None:
