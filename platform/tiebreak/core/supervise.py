@@ -57,6 +57,8 @@ class Supervisor:
     def _spawn(self, name: str) -> None:
         path = os.pathsep.join([str(self.cwd), str(self.cwd / "platform"), os.environ.get("PYTHONPATH", "")])
         env = os.environ | {"PYTHONPATH": path.rstrip(os.pathsep), "DJANGO_SETTINGS_MODULE": "tiebreak.settings"}
+        # Celery's four lines about running as root: in a container of one's own that is how it is.
+        env["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
         self.born[name] = time.monotonic()
         # Banners go to stdout and nowhere; what matters is logged to stderr. A group of its own: Ctrl+C reaches the
         # supervisor alone, which then stops the children in order.
