@@ -30,7 +30,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def manage(*arguments: str, env: dict[str, str]) -> dict[str, Any]:
     """Run a command with --json; print it as typed; return its object."""
-    print(f"$ manage.py {' '.join(arguments)}", flush=True)
+    shown_ = [Path(a).name if a.startswith("/") else a for a in arguments]
+    print(f"$ manage.py {' '.join(shown_)}", flush=True)
     command = [sys.executable, "manage.py", *arguments, "--json"]
     started = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
@@ -68,6 +69,7 @@ def loop(name: str, file: Path, scratch: Path, env: dict[str, str]) -> dict[str,
             )
     recipe = scratch / f"{name}.json"
     recipe.write_text(json.dumps(RECIPES[name]))
+    print(f"  {recipe.name}: {recipe.read_text()}")
     built = manage("build_dataset", name, "--project", name, "--recipe", str(recipe), env=env)
     print(f"  {built['version']}: {built['counts']}, dropped {built['dropped']}, rows {built['rows_sha256'][:16]}")
     trained = manage("train_reward_model", built["version"], "--seed", "1", env=env)
