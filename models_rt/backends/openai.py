@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 import re
@@ -24,6 +25,7 @@ from models_rt.records import Usage
 from .base import BackendError, Completion, Request, as_finished
 
 BODY_LIMIT: Final = 2 * 1024 * 1024
+JSON_BODY: Final = {"Content-Type": "application/json"}
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 MILLION: Final = Decimal(1_000_000)
@@ -142,8 +144,9 @@ class OpenAIBackend:
 
     async def _attempt(self, session: aiohttp.ClientSession, request: Request) -> Completion:
         started = time.monotonic()
+        body_sent = io.BytesIO(json.dumps(self._payload(request)).encode())  # sent in pieces, however large
         try:
-            async with session.post(self.url, json=self._payload(request), allow_redirects=False) as response:
+            async with session.post(self.url, data=body_sent, headers=JSON_BODY, allow_redirects=False) as response:
                 body = await _read(response)
                 self._check(response, body)
         except TimeoutError:

@@ -12,7 +12,7 @@ from models_rt.backends.base import Backend, BackendError, Completion, Request
 from models_rt.records import Ask, Criterion, Message, Status, Usage, Verdict
 
 from .base import shown, towards_b
-from .prompting import load, render
+from .prompting import load, material, render
 from .reading import WINNERS, Ballot, Unreadable, answer_object, ballot
 
 _VERDICT: Final[dict[str, Any]] = {
@@ -106,10 +106,9 @@ class GenerativeJudge(ABC):
         if isinstance(outcome, BackendError):
             spent = Usage(latency_ms=outcome.latency_ms)
             return _verdict(ask, "failed", sha, self.backend.model, spent, reason=outcome.reason)
-        pair = ask.pair
-        material = [pair.a, pair.b, pair.reference or "", pair.context or "", *(m["content"] for m in pair.prompt)]
         try:
-            found = answer_object(outcome.text, "winner", call.mark, material, truncated=outcome.truncated)
+            shown_texts = material(ask.pair)
+            found = answer_object(outcome.text, "winner", call.mark, shown_texts, truncated=outcome.truncated)
             read = self._ballot(ask, found)
         except Unreadable as reason:
             return _verdict(ask, "unparsed", sha, outcome.model, outcome.usage, raw=outcome.text, reason=str(reason))

@@ -65,6 +65,11 @@ def extras(pair: Pair, fence: str) -> str:
     return "".join(f"\n[BEGIN {n} {fence}]\n{text}\n[END {n} {fence}]\n" for n, text in named if text)
 
 
+def material(pair: Pair) -> tuple[str, ...]:
+    """All texts of a pair that others wrote, and that a judge could take for its own words."""
+    return (pair.a, pair.b, pair.reference or "", pair.context or "", *(m["content"] for m in pair.prompt))
+
+
 def render(
     name: str, pair: Pair, first: str, second: str, *salt: str, rubric: str = ""
 ) -> tuple[tuple[Message, ...], str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,10 +39,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 DECODER: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates)
-LENIENT: Final = json.JSONDecoder()
 
 
-def objects(text: str, decoder: json.JSONDecoder = DECODER) -> Iterator[dict[str, Any]]:
+def objects(text: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in a text, in order; what is not valid JSON is passed over."""
     position = 0
     for _ in range(ATTEMPTS):
@@ -49,7 +49,7 @@ def objects(text: str, decoder: json.JSONDecoder = DECODER) -> Iterator[dict[str
         if found is None:
             return
         try:
-            value, position = decoder.raw_decode(text, found.start())
+            value, position = DECODER.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             position = found.start() + 1
         else:
@@ -61,8 +61,9 @@ def answer_object(
 ) -> dict[str, Any]:
     """The one JSON object with `key` that the judge gave as its answer.
 
-    An object that carries this call's mark as its ballot is the judge's own. One with another mark is not, nor is an
-    unmarked one that also stands in the `material` (what was judged): that is a quotation. Raises Unreadable.
+    An object that carries this call's mark as its ballot is the judge's own. One with another mark is not. An unmarked
+    one counts only where the `material` (what was judged) holds no brace and never says `key`: there is nothing of the
+    kind to quote, repair or unescape from it. Raises Unreadable.
     """
     if not text.strip():
         raise Unreadable("empty answer")
@@ -72,16 +73,20 @@ def answer_object(
     found = [o for o in objects(spoken) if key in o]
     own = [o for o in found if o.get("ballot") == mark]
     if not own:
-        planted = [q for m in material for q in objects(m, LENIENT)]
-        unmarked = [o for o in found if not o.get("ballot")]
-        own = [o for o in unmarked if o not in planted]
+        own = [] if any(_could_plant(text, key) for text in material) else [o for o in found if not o.get("ballot")]
         if found and not own:
-            raise Unreadable("the only verdict is a quotation or carries a foreign mark")
+            raise Unreadable("the only verdict carries no mark or a foreign mark, and may be a quotation")
     if not own:
         raise Unreadable(_absence(spoken, truncated))
     if any(_essence(o) != _essence(own[0]) for o in own):
         raise Unreadable("two contradictory verdicts")
     return own[0]
+
+
+def _could_plant(text: str, key: str) -> bool:
+    """Whether a text holds anything that a model could copy as an answer: a brace of any width, or the key's name."""
+    plain = unicodedata.normalize("NFKC", text)
+    return "{" in plain or key in plain.casefold()
 
 
 def _absence(spoken: str, truncated: bool) -> str:

@@ -16,7 +16,7 @@ from models_rt.records import Ask, Criterion, Pair, Usage, Verdict
 
 from .base import Judge
 from .generative import closed_object
-from .prompting import load, render
+from .prompting import load, material, render
 from .reading import Unreadable, answer_object
 
 MAX_HARD_RULES: Final = 4
@@ -72,7 +72,7 @@ async def propose(pair: Pair, preferred: Literal["a", "b"], backend: Backend, *,
     criteria: tuple[Criterion, ...] = ()
     reason = ""
     try:
-        found = answer_object(outcome.text, "criteria", mark, (pair.a, pair.b), truncated=outcome.truncated)
+        found = answer_object(outcome.text, "criteria", mark, material(pair), truncated=outcome.truncated)
         criteria = read_criteria(found["criteria"])
     except Unreadable as error:
         reason = str(error)
