@@ -97,19 +97,26 @@ def code_version() -> str:
 
 
 def run(execution: Execution) -> Mapping[str, Any]:
-    """Params: version (id). A build that was killed starts over: nobody has seen its rows."""
+    """Params: version (id). A build that was killed starts over: nobody has seen its rows.
+
+    Whatever is written holds the run's row, so that of two workers that believe in their lease only one writes.
+    """
     version = DatasetVersion.objects.select_related("dataset__project").get(pk=execution.params["version"])
     if version.status == DatasetVersion.Status.READY:
         return _told(version)
-    if version.status == DatasetVersion.Status.FAILED:
-        move(version, DatasetVersion.Status.BUILDING)
-    for part in (version.files, version.rows, version.dropped_rows):
-        part.all().delete()
+    with transaction.atomic():
+        execution.fence()
+        if version.status == DatasetVersion.Status.FAILED:
+            move(version, DatasetVersion.Status.BUILDING)
+        for part in (version.files, version.rows, version.dropped_rows):
+            part.all().delete()
     try:
         _build(execution, version)
     except Exception:
         if version.status == DatasetVersion.Status.BUILDING:
-            move(version, DatasetVersion.Status.FAILED, event="dataset.failed", project=version.dataset.project)
+            with transaction.atomic():
+                execution.fence()
+                move(version, DatasetVersion.Status.FAILED, event="dataset.failed", project=version.dataset.project)
         raise
     return _told(version)
 
@@ -131,11 +138,11 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
             digest.add(verdict)
             statistics.add(verdict)
         if len(batch) >= BATCH:
-            position += _store(version, batch, ids, position)
+            position += _store(execution, version, batch, ids, position)
             seen += len(batch)
             batch.clear()
             execution.progress(seen, total)
-    position += _store(version, batch, ids, position)
+    position += _store(execution, version, batch, ids, position)
     if position == 0:
         why = ", ".join(f"{rule} {n}" for rule, n in causes.most_common())
         raise Invalid(f"The recipe leaves no row: {total} comparisons, dropped by {why or 'nothing'}.", code="no_rows")
@@ -170,9 +177,12 @@ def _told(version: DatasetVersion) -> Mapping[str, Any]:
     }
 
 
-def _store(version: DatasetVersion, batch: Sequence[Row | Dropped], ids: dict[str, int], position: int) -> int:
+def _store(
+    execution: Execution, version: DatasetVersion, batch: Sequence[Row | Dropped], ids: dict[str, int], position: int
+) -> int:
     rows = [verdict for verdict in batch if not isinstance(verdict, Dropped)]
     with transaction.atomic():
+        execution.fence()
         DatasetRow.objects.bulk_create(
             DatasetRow(
                 version=version,
@@ -197,20 +207,24 @@ def _write_file(execution: Execution, version: DatasetVersion, split: str) -> No
     """One typed Parquet file a split, in row groups, straight into the store."""
     rows = version.rows.filter(split=split).order_by("position").values_list("row", flat=True)
     written, block = 0, []
-    with store.writing("application/vnd.apache.parquet") as incoming:
-        with pq.ParquetWriter(incoming.file, SCHEMA, compression="zstd") as writer:
-            for row in rows.iterator(chunk_size=BATCH):
-                block.append(row)
-                if len(block) == ROW_GROUP_ROWS:
-                    writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
-                    written += len(block)
-                    block.clear()
-                    execution.check()
-            writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
-            written += len(block)
+    with (
+        store.writing("application/vnd.apache.parquet") as incoming,
+        pq.ParquetWriter(incoming.file, SCHEMA, compression="zstd") as writer,
+    ):
+        for row in rows.iterator(chunk_size=BATCH):
+            block.append(row)
+            if len(block) == ROW_GROUP_ROWS:
+                writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
+                written += len(block)
+                block.clear()
+                execution.check()
+        writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
+        written += len(block)
     name = f"{split}.parquet"
-    VersionFile.objects.create(version=version, name=name, split=split, rows=written, artifact=incoming.artifact)
-    execution.keep(incoming.artifact, name)
+    with transaction.atomic():
+        execution.fence()
+        VersionFile.objects.create(version=version, name=name, split=split, rows=written, artifact=incoming.artifact)
+        execution.keep(incoming.artifact, name)
 
 
 class Material:
