@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from curation.services import verbs
+from curation.services import building, verbs
 from tests.build import make_comparison, make_judgements, make_member, make_project, make_token, make_user
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
 from tiebreak.accounts.roles import Role
@@ -132,6 +132,12 @@ def test_a_bound_token_sees_nothing_of_its_users_other_projects(project: Project
     assert_problem(start(bound, "other"), 404)
     assert [p["slug"] for p in bound.get("/api/v1/projects/").json()["results"]] == ["chat"]
     assert other.allows(curator, "manage")  # type: ignore[arg-type]
+    run = verbs.start("aggregate", other, {}, by=curator)
+    built = building.start("others", other, {}, by=curator)
+    for path in ("runs/", "datasets/", "reward-models/"):
+        assert bound.get(f"/api/v1/{path}").json()["results"] == []
+    for path in (f"runs/{run.pk}/", "datasets/others/", f"datasets/others/versions/{built.number}/"):
+        assert_problem(bound.get(f"/api/v1/{path}"), 404)
     for path in ("projects/other/", "projects/other/judges/", "projects/other/rubrics/", "projects/other/comparisons/"):
         assert_problem(bound.get(f"/api/v1/{path}"), 404)
 
