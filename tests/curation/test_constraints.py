@@ -1,0 +1,205 @@
+"""What curation, runs, accounts, the API and the audit log must never store is refused by the database itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from curation.models import (
+    Consensus,
+    DatasetRow,
+    DatasetVersion,
+    DroppedRow,
+    Evaluation,
+    NoiseScore,
+    RaterSkill,
+    RewardMargin,
+    VersionFile,
+)
+from tests import build
+from tests.refusals import RESTRICT, Violation, again, change, constraints_of, refused, triggers_of, untested
+from tiebreak.accounts.models import ApiToken, Membership
+from tiebreak.accounts.roles import Role
+from tiebreak.api.models import IdempotentResponse
+from tiebreak.core.models import Event, record
+from tiebreak.runs import store
+from tiebreak.runs.models import RunArtifact
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
+APPS: Final = ("curation", "runs", "accounts", "core", "api")
+
+
+class World:
+    """One row of everything; one version is ready, the other is building."""
+
+    def __init__(self) -> None:
+        self.user = build.make_user()
+        self.project = build.make_project(owner=self.user)
+        self.member = Membership.objects.get(project=self.project)
+        self.token = ApiToken.issue(self.user, "t", ["curate"], expires_at=timezone.now() + timedelta(days=1))[0]
+        self.comparison, self.other = (build.make_comparison(self.project) for _ in range(2))
+        self.rater = build.make_rater(self.project)
+        self.aggregation = build.make_aggregation(self.project)
+        self.consensus = build.make_consensus(self.aggregation, self.comparison, (0.7, 0.1, 0.2))
+        self.skill = build.make_skill(self.aggregation, self.rater)
+        self.noise = build.make_noise(self.comparison)
+        self.routing = build.make_routing(self.comparison)
+        self.ready = build.make_version(self.project, [self.comparison])
+        self.model = build.make_model(self.ready, [self.comparison])
+        self.evaluation = Evaluation.objects.get()
+        self.margin = RewardMargin.objects.get()
+        self.version = DatasetVersion.objects.create(
+            dataset=self.ready.dataset, number=2, recipe={}, recipe_sha256="1" * 64
+        )
+        self.row = DatasetRow.objects.create(
+            version=self.version, position=0, comparison=self.comparison, split="train", row={}, sha256="2" * 64
+        )
+        self.dropped = DroppedRow.objects.create(version=self.version, comparison=self.other, rule="tie", cause="a tie")
+        self.artifact = store.put(b"rows", "text/plain")
+        self.file = VersionFile.objects.create(
+            version=self.version, name="train.parquet", split="train", rows=1, artifact=self.artifact
+        )
+        self.run = build.make_run(self.project)
+        self.kept = RunArtifact.objects.create(run=self.run, artifact=self.artifact, name="rows")
+        self.answer = IdempotentResponse.objects.create(user=self.user, key="k", request_sha256="5" * 64)
+        self.event = record("test.happened", self.project, by=self.user, project=self.project)
+
+
+REFUSED: Final[dict[str, Violation]] = {
+    # Accounts
+    "accounts.User.username": lambda w: again(w.user, username=w.user.username),
+    "accounts.Project.slug": lambda w: again(w.project, slug=w.project.slug),
+    "member_once": lambda w: again(w.member, role="viewer"),
+    "member_role_known": lambda w: change(w.member, role="admin"),
+    "token_scopes_known": lambda w: change(w.token, scopes=["curate", "everything"]),
+    "accounts.ApiToken.prefix": lambda w: again(w.token, prefix=w.token.prefix),
+    # Runs
+    "run_status_known": lambda w: change(w.run, status="lost", finished_at=timezone.now()),
+    "run_running_has_lease": lambda w: change(w.run, status="running"),
+    "run_ended_has_time": lambda w: change(w.run, status="cancelled"),
+    "artifact_size": lambda w: change(w.artifact, size=-1),
+    "run_artifact_once": lambda w: again(w.kept),
+    # The API
+    "idempotency_key_once": lambda w: again(w.answer),
+    # Conclusions
+    "aggregation_one_current": lambda w: again(w.aggregation),
+    "consensus_probability": lambda w: change(w.consensus, p_tie=-0.01),
+    "curation.Consensus.comparison": lambda w: again(w.consensus, comparison=w.consensus.comparison),
+    "rater_skill_once": lambda w: again(w.skill),
+    "noise_once": lambda w: again(w.noise),
+    "noise_score": lambda w: change(w.noise, score=1.01),
+    "routing_one_current": lambda w: again(w.routing),
+    "routing_route_known": lambda w: change(w.routing, route="both"),
+    # Datasets
+    "curation.Dataset.name": lambda w: again(w.ready.dataset, name=w.ready.dataset.name),
+    "version_number": lambda w: again(w.version),
+    "version_status_known": lambda w: change(w.version, status="draft"),
+    "version_ready_has_hash": lambda w: change(w.version, status="ready"),
+    "row_position": lambda w: again(w.row, comparison=None),
+    "row_comparison_once": lambda w: again(w.row, position=1),
+    "dropped_once": lambda w: again(w.dropped),
+    "version_file_once": lambda w: again(w.file),
+    # Reward models
+    "model_stage_known": lambda w: change(w.model, stage="best"),
+    "curation.RewardModel.name": lambda w: again(w.model, name=w.model.name),
+    "evaluation_once": lambda w: again(w.evaluation),
+    "margin_once": lambda w: again(w.margin),
+}
+
+
+def frozen(w: World, model: type[Any]) -> Any:
+    return model.objects.filter(version=w.ready).first()
+
+
+# By trigger: every way in which what is immutable could be written.
+TRIGGERS: Final[dict[str, dict[str, Violation]]] = {
+    "event_append_only": {
+        "update": lambda w: change(w.event, verb="test.never"),
+        "delete": lambda w: Event.objects.filter(pk=w.event.pk).delete(),
+    },
+    "version_immutable": {
+        "its counts": lambda w: change(w.ready, counts={"train": 9}),
+        "its statistics": lambda w: change(w.ready, statistics={"rows": 9}),
+        "its status": lambda w: change(w.ready, status="building"),
+        "its run exchanged": lambda w: change(w.ready, run=w.run),
+        "its statistics together with its run": lambda w: change(w.ready, statistics={"rows": 9}, run=w.run),
+        "its recipe's hash together with its author": lambda w: change(
+            w.ready, recipe_sha256="9" * 64, created_by=w.user
+        ),
+        "delete": lambda w: DatasetVersion.objects.filter(pk=w.ready.pk)._raw_delete("default"),
+    },
+    "row_immutable": {
+        "update": lambda w: change(frozen(w, DatasetRow), row={"id": "x"}),
+        "insert": lambda w: again(w.row, version=w.ready, position=7, comparison=None),
+        "moved in": lambda w: change(w.row, version=w.ready, position=7, comparison=None),
+        "moved out": lambda w: change(frozen(w, DatasetRow), version=w.version, position=7, comparison=None),
+        "delete": lambda w: DatasetRow.objects.filter(version=w.ready).delete(),
+    },
+    "dropped_immutable": {
+        "update": lambda w: change(frozen(w, DroppedRow), cause="because"),
+        "insert": lambda w: again(w.dropped, version=w.ready, comparison=w.comparison),
+        "moved in": lambda w: change(w.dropped, version=w.ready, comparison=w.comparison),
+        "delete": lambda w: DroppedRow.objects.filter(version=w.ready).delete(),
+    },
+    "file_immutable": {
+        "update": lambda w: change(frozen(w, VersionFile), artifact=w.artifact),
+        "insert": lambda w: again(w.file, version=w.ready, name="more.parquet"),
+        "moved in": lambda w: change(w.file, version=w.ready, name="more.parquet"),
+        "delete": lambda w: VersionFile.objects.filter(version=w.ready).delete(),
+    },
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_database_refuses(name: str) -> None:
+    world = World()
+    with refused(name):
+        REFUSED[name](world)
+
+
+@pytest.mark.parametrize(("trigger", "way"), [(t, way) for t, ways in TRIGGERS.items() for way in ways])
+def test_what_is_immutable_cannot_be_written(trigger: str, way: str) -> None:
+    world = World()
+    with refused(state=RESTRICT):
+        TRIGGERS[trigger][way](world)
+
+
+def test_every_constraint_has_its_violation() -> None:
+    message = untested(REFUSED, constraints_of(*APPS))
+    assert not message, message
+    message = untested(TRIGGERS, triggers_of(*APPS))
+    assert not message, message
+
+
+def test_a_ready_version_may_lose_the_links_to_what_was_deleted() -> None:
+    world = World()
+    run, author = build.make_run(world.project), build.make_member(world.project, Role.CURATOR)
+    version = build.make_version(world.project, [world.comparison], name="linked", run=run, created_by=author)
+    run.delete()
+    author.delete()
+    version.refresh_from_db()
+    assert (version.status, version.run_id, version.created_by_id) == ("ready", None, None)
+
+
+def test_only_an_operator_who_says_so_may_erase_and_only_in_that_transaction() -> None:
+    world = World()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL tiebreak.erase = 'on'")
+        DroppedRow.objects.filter(version=world.ready).delete()
+        Event.objects.filter(pk=world.event.pk).delete()
+        cursor.execute("SET LOCAL tiebreak.erase = 'off'")
+    with refused(state=RESTRICT):
+        DatasetRow.objects.filter(version=world.ready).delete()
+
+
+def test_a_version_that_is_building_can_still_be_written(storage: Path) -> None:
+    world = World()
+    change(world.row, row={"id": "x"})
+    change(world.version, statistics={"rows": 1})
+    world.file.delete()
+    assert Consensus.objects.count() == RaterSkill.objects.count() == NoiseScore.objects.count() == 1
