@@ -51,9 +51,7 @@ def curator(project: Project) -> User:
 def version(project: Project) -> DatasetVersion:
     """Twelve comparisons in three splits, non-Latin text among them."""
     for i in range(N):
-        made = make_comparison(
-            project, f"c{i:03d}", prompt=f"frage {i} 日本", a=f"ja {i} ✓", b=f"no\u2028{i}"
-        )
+        made = make_comparison(project, f"c{i:03d}", prompt=f"frage {i} 日本", a=f"ja {i} ✓", b=f"no\u2028{i}")
         make_judgements(made, "AAB" if i % 3 else "BBB")
     started = building.start("prefs", project, {"split": THIRDS}, by=None, wake=False)
     ledger.execute(started.run_id or 0)
