@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                 ('p_tie', models.FloatField()),
                 ('p_b', models.FloatField()),
                 ('preference', models.FloatField(help_text='mean signed strength under the posterior, between -3 and 3')),
-                ('entropy', models.FloatField(help_text='of the posterior, in nats')),
+                ('entropy', models.FloatField(help_text='of the posterior, in bits')),
                 ('n_annotators', models.PositiveIntegerField()),
                 ('n_judges', models.PositiveIntegerField()),
                 ('n_both_bad', models.PositiveIntegerField(default=0)),
