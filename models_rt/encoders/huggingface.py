@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from .base import Progress
 
 COUNTED_AT_ONCE: Final = 1000
+LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class HuggingFaceEncoder:
@@ -61,7 +63,7 @@ class HuggingFaceEncoder:
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
         for start in range(0, len(texts), batch_size):
             chosen = by_length[start : start + batch_size]
-            out[chosen] = self._embed([texts[i] for i in chosen], device)
+            out[chosen] = self._embed([_readable(texts[i]) for i in chosen], device)
             if progress:
                 progress(min(start + batch_size, len(texts)), len(texts))
         return out
@@ -70,7 +72,7 @@ class HuggingFaceEncoder:
         """How many of the texts have more than `max_length` tokens; one token past the limit tells."""
         count = 0
         for start in range(0, len(texts), COUNTED_AT_ONCE):
-            some = list(texts[start : start + COUNTED_AT_ONCE])
+            some = [_readable(text) for text in texts[start : start + COUNTED_AT_ONCE]]
             ids = self.tokenizer(some, truncation=True, max_length=self.max_length + 1)["input_ids"]
             count += sum(len(i) > self.max_length for i in ids)
         return count
@@ -88,6 +90,11 @@ class HuggingFaceEncoder:
         if self.normalise:
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return vectors.cpu().numpy()
+
+
+def _readable(text: str) -> str:
+    """Lone surrogates, which JSON may hold and no tokenizer takes, become U+FFFD."""
+    return LONE_SURROGATE.sub("\ufffd", text)
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:

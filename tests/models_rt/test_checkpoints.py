@@ -185,6 +185,14 @@ def test_an_empty_text_has_a_finite_vector_and_disturbs_nobody(tmp_path: Path, m
     np.testing.assert_allclose(encoder.encode([""]), vectors[:1], atol=1e-5)
 
 
+@MADE
+def test_a_lone_surrogate_is_read_as_a_replacement_character(tmp_path: Path, make: Any) -> None:
+    encoder = loaded(make(tmp_path))
+    broken, replaced = encoder.encode(["right \ud800 no", "right \ufffd no"])
+    np.testing.assert_allclose(broken, replaced, atol=1e-5)
+    assert encoder.truncated(["\ud800"]) == 0
+
+
 def rows(split: str = "train") -> list[PreferenceRow]:
     """The chosen completion gives reasons; the last one's is longer than the context."""
     good = ["a reason is given", "the answer is right", "every claim is made", "because " * 100]
