@@ -56,6 +56,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
     }
     with transaction.atomic():
         execution.fence()
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two aggregations take turns
         Aggregation.objects.filter(project=project, current=True).update(current=False)
         row = Aggregation.objects.create(
             project=project,

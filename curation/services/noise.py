@@ -11,6 +11,7 @@ from django.db import transaction
 
 from curation import noise
 from curation.models import Consensus, NoiseScore, RewardMargin
+from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution
@@ -76,6 +77,7 @@ def _store(
         )  # fmt: skip
     with transaction.atomic():
         execution.fence()
+        Project.objects.select_for_update(no_key=True).get(pk=execution.run.project_id)  # two runs take turns
         NoiseScore.objects.filter(comparison__project=execution.run.project, method=method).delete()
         NoiseScore.objects.bulk_create(rows, batch_size=BATCH)
     execution.progress(len(rows), len(ids), note=method)

@@ -127,12 +127,16 @@ def _judges(project: Project) -> dict[int, tuple[float, float]]:
 
 
 def _store(execution: Execution, policy: str, features: Features, decisions: list[Decision], start: int) -> None:
-    """Write one batch: earlier decisions stop being current, and the comparisons take their routes."""
-    ids = [int(str(d.id)) for d in decisions]
-    human = [i for i, d in zip(ids, decisions, strict=True) if d.route == "human"]
+    """Write one batch: earlier decisions stop being current, and the comparisons take their routes.
+
+    Locks the comparisons; those that were settled, withdrawn or sent back to people meanwhile are left alone.
+    """
+    decided = {int(str(decision.id)): (position, decision) for position, decision in enumerate(decisions, start)}
     with transaction.atomic():
         execution.fence()
-        RoutingDecision.objects.filter(comparison__in=ids, current=True).update(current=False)
+        waiting = Comparison.objects.filter(pk__in=decided, status=Comparison.Status.OPEN, returned_because="")
+        left = set(waiting.select_for_update(no_key=True).order_by("id").values_list("pk", flat=True))
+        RoutingDecision.objects.filter(comparison__in=left, current=True).update(current=False)
         RoutingDecision.objects.bulk_create(
             RoutingDecision(
                 comparison_id=pk,
@@ -141,15 +145,17 @@ def _store(execution: Execution, policy: str, features: Features, decisions: lis
                 reason=decision.reason[:500],
                 gain=decision.gain,
                 audit=decision.audit,
-                features=_told(features, start + i),
+                features=_told(features, position),
                 run=execution.run,
             )
-            for i, (pk, decision) in enumerate(zip(ids, decisions, strict=True))
+            for pk, (position, decision) in decided.items()
+            if pk in left
         )
-        open_ = Comparison.objects.filter(pk__in=ids, status=Comparison.Status.OPEN)
-        open_.filter(pk__in=human).update(route="human", priority=Comparison.Priority.SOON)
+        human = {pk for pk in left if decided[pk][1].route == "human"}
+        Comparison.objects.filter(pk__in=human).update(route="human", priority=Comparison.Priority.SOON)
         # A comparison on which a person is at work stays with people until it is done.
-        open_.exclude(pk__in=human).filter(seats_taken=0).update(route="judge", priority=Comparison.Priority.NORMAL)
+        free = Comparison.objects.filter(pk__in=left - human, seats_taken=0)
+        free.update(route="judge", priority=Comparison.Priority.NORMAL)
 
 
 def _told(features: Features, position: int) -> dict[str, float]:
@@ -210,8 +216,9 @@ def send_back(
     Those that wait for people already are left alone. Returns the ids that came back. Call within a transaction.
     """
     waiting = Comparison.objects.filter(project=project).open().values("pk")
-    rows = Comparison.objects.select_for_update().filter(project=project, pk__in=list(reasons))
-    ids = list(rows.exclude(status=Comparison.Status.WITHDRAWN).exclude(pk__in=waiting).values_list("pk", flat=True))
+    rows = Comparison.objects.select_for_update(no_key=True).filter(project=project, pk__in=list(reasons))
+    rows = rows.exclude(status=Comparison.Status.WITHDRAWN).exclude(pk__in=waiting).order_by("id")
+    ids = list(rows.values_list("pk", flat=True))
     RoutingDecision.objects.filter(comparison__in=ids, current=True).update(current=False)
     for pk in ids:
         reason, gain = reasons[pk]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from curation.models import (
-    DatasetRow,
-)
-from curation.services import building
+from annotate.models import Comparison
+from curation.models import Aggregation, Consensus, DatasetRow, NoiseScore, RoutingDecision
+from curation.services import building, routing, verbs
+from tests.annotate.test_races import together
 from tests.build import (
     make_comparison,
     make_judgements,
@@ -65,3 +65,38 @@ def test_a_builder_that_loses_its_lease_writes_no_row_more(monkeypatch: pytest.M
     assert not DatasetRow.objects.exists()
     version.refresh_from_db()
     assert version.status == "building"
+
+
+# --- two runs of one kind at once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("verb", "given"),
+    [("aggregate", {"method": "majority"}), ("route", {"policy": "random"}), ("noise", {"method": "all"})],
+)
+def test_runs_of_one_kind_take_turns(verb: str, given: dict[str, Any]) -> None:
+    project = make_judged(40, "AAB", overlap=4)
+    verbs.run_here("aggregate", project, {"method": "majority"})
+    runs = together([lambda: verbs.run_here(verb, project, given)] * 4)
+    assert {run.status for run in runs} == {"succeeded"}
+    assert Aggregation.objects.filter(project=project, current=True).count() == 1
+    assert Consensus.objects.count() == 40
+    assert NoiseScore.objects.count() in (0, 40)
+    assert RoutingDecision.objects.filter(current=True).count() in (0, 40)
+
+
+def test_a_route_leaves_alone_what_was_sent_back_while_it_thought(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(overlap=1)
+    comparison = make_comparison(project)
+
+    def send_back_meanwhile(*_: object) -> int:
+        routing.send_back(project, {comparison.pk: ("a curator doubts it", 0.5)}, policy="curator", run=None, by=None)
+        return 0  # people have no budget: the route means it for the judge
+
+    Comparison.objects.update(route="judge")
+    monkeypatch.setattr(routing, "_budget", send_back_meanwhile)
+    verbs.run_here("route", project, {"policy": "uncertainty", "audit": 0, "exploration": 0})
+    comparison.refresh_from_db()
+    assert (comparison.route, comparison.priority) == ("human", Comparison.Priority.FIRST)
+    assert RoutingDecision.objects.get(current=True).policy == "curator"
