@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
 from typing import IO, Any, ClassVar, Final
 
 from django.conf import settings
@@ -19,8 +18,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,7 +29,7 @@ from tiebreak.api.negotiation import TakeIt
 from tiebreak.api.parsers import NDJSONParser, StrictJSONParser
 from tiebreak.api.permissions import Scoped, project_for, visible_projects
 from tiebreak.api.ranges import serve
-from tiebreak.core.errors import Invalid, NotFound
+from tiebreak.core.errors import Invalid, NotFound, TooLarge
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
 
@@ -44,11 +41,6 @@ from .services import importing
 
 READERS: Final = (Scope.CURATE, Scope.EXPORT)
 STARTERS: Final = (Scope.IMPORT, Scope.CURATE, Scope.JUDGE, Scope.TRAIN)
-
-
-class TooLarge(Invalid):
-    status = 413
-    default_code = "too_large"
 
 
 def filters(shape: type[shapes.StrictSerializer], request: Request) -> dict[str, Any]:
@@ -76,16 +68,6 @@ class ProjectViewSet(Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
 # Imports
 
 
-class AnyFormat(DefaultContentNegotiation):
-    """`?format=` names the format of the rows here, not that of the answer."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        first = next(iter(renderers))
-        return first, first.media_type
-
-
 class Body:
     """A request's body as a file that does not end before it should: half an upload must not pass for a whole."""
 
@@ -103,7 +85,7 @@ class Body:
 class ImportView(Scoped, APIView):
     scopes: ClassVar[tuple[str, ...]] = (Scope.IMPORT, Scope.CURATE)
     parser_classes = [StrictJSONParser, NDJSONParser]
-    content_negotiation_class = AnyFormat
+    content_negotiation_class = TakeIt
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """NDJSON streams to disk; what has to be held in memory is capped, before a byte of it is read."""

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.slow
 def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What `manage.py demo --no-serve --json` printed last."""
     data = tmp_path_factory.mktemp("demo")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("TIEBREAK_", "DATABASE_URL", "REDIS_URL", "SECRET"))}
+    ours = ("TIEBREAK_", "DATABASE_URL", "REDIS_URL", "SECRET_KEY")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     env |= {"TIEBREAK_DATA": str(data), "HF_HUB_OFFLINE": "1", "DJANGO_SETTINGS_MODULE": "tiebreak.settings"}
     done = subprocess.run(
         [sys.executable, "manage.py", "demo", "--no-serve", "--json"],

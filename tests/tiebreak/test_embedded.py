@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+
 from tiebreak import embedded
 
 ROOT = Path(__file__).resolve().parents[2]

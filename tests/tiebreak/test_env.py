@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from tiebreak import env
 
 SECRET = "0123456789abcdef" * 3

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 from django.core.management.base import CommandError
 from django.db import connection
+
 from tiebreak.runs import health
 
 migration = import_module("tiebreak.core.migrations.0003_vector")
@@ -26,7 +27,10 @@ def without_pgvector() -> None:
 
 @pytest.mark.usefixtures("without_pgvector")
 def test_the_migration_says_what_to_install() -> None:
-    with connection.schema_editor() as editor, pytest.raises(CommandError, match=r"postgresql-NN-pgvector.*pgvector/pgvector"):
+    with (
+        connection.schema_editor() as editor,
+        pytest.raises(CommandError, match=r"postgresql-NN-pgvector.*pgvector/pgvector"),
+    ):
         migration.create(None, editor)
 
 

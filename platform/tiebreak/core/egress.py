@@ -113,8 +113,7 @@ def _parts(url: str, field: str) -> tuple[str, int, str]:
 
 
 def _is_ipv4_or_name(host: str) -> bool:
-    """A canonical dotted quad, or a name whose last label is no number (`127.1` and `0x7f.1` are addresses).
-    """
+    """A canonical dotted quad, or a name whose last label is no number (`127.1` and `0x7f.1` are addresses)."""
     if _address(host) is not None:
         return True
     return _NAME.fullmatch(host) is not None and not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2])

@@ -248,7 +248,8 @@ def run_here(
 
 
 def reap(now: datetime | None = None) -> dict[str, int]:
-    """Return to the queue what a dead worker held, and wake workers for what waits. Safe to run anywhere, at any time."""
+    """Return to the queue what a dead worker held, and wake workers for what waits. Safe to run anywhere, at any time.
+    """
     now = now or timezone.now()
     returned = failed = 0
     for run in Run.objects.lapsed(now):

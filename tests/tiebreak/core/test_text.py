@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tiebreak.core.text import TextError, clean_json, clean_text, loads_strict
 
 
