@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
+
+from annotate.models import Form, Rubric
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, NotAllowed
 from tiebreak.core.transitions import move
-
-from annotate.models import Form, Rubric
 
 from . import projects
 
