@@ -77,7 +77,7 @@ def _store(
         )  # fmt: skip
     with transaction.atomic():
         execution.fence()
-        Project.objects.select_for_update(no_key=True).get(pk=execution.run.project_id)  # two runs take turns
+        Project.objects.select_for_update(no_key=True).get(pk=execution.run.project_id or 0)  # two runs take turns
         NoiseScore.objects.filter(comparison__project=execution.run.project, method=method).delete()
         NoiseScore.objects.bulk_create(rows, batch_size=BATCH)
     execution.progress(len(rows), len(ids), note=method)
