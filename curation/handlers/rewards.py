@@ -131,6 +131,7 @@ def _trained(
                 "rows": result.model.facts["rows"],
                 "skipped_rows": result.model.facts["skipped_rows"],
                 "groups": result.model.facts["groups"],
+                "truncated": result.model.facts["truncated"],
                 "loss": result.loss,
                 "l2": result.l2,
                 "validation": result.validation,
