@@ -35,6 +35,7 @@ class Server:
     delay: float = 0.0
     status: int = 200
     prompts: list[str] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -50,6 +51,7 @@ def serving() -> Iterator[Server]:
             prompt = body["messages"][-1]["content"]
             with server.lock:
                 server.prompts.append(prompt)
+                server.authorizations.append(self.headers.get("Authorization", ""))
             time.sleep(server.delay)
             content = server.answer(prompt)
             told = {

@@ -198,8 +198,8 @@ class OpenAIBackend:
             raise _Retry(f"malformed answer: expected a chat completion, got {body[:120]!r}") from None
         price = self.prices.of(*counts)
         return Completion(
-            text=_storable(text),
-            model=_storable(str(answer.get("model") or self.model)),
+            text=self._scrubbed(text),  # a server may repeat what it was sent
+            model=self._scrubbed(str(answer.get("model") or self.model)),
             usage=Usage(counts[0], counts[1], latency_ms, price),
             truncated=choice.get("finish_reason") == "length",
         )

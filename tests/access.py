@@ -1,0 +1,438 @@
+"""The world and the table of test_access: who sends a request, to which address, and what they must get.
+
+One project with its people and one foreign project are made once; what a request does is undone after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from annotate.models import Assignment, Form, Rater
+from tests import build
+from tiebreak.accounts.models import ApiToken, Membership, Project, Scope, User
+from tiebreak.accounts.roles import Role
+from tiebreak.runs import store
+from tiebreak.runs.models import RunArtifact
+
+# The world
+
+
+class World:
+    """A project in which everything exists once, under names that `tag` makes different from another world's."""
+
+    def __init__(self, tag: str) -> None:
+        self.slug = f"{tag}-project"
+        self.project = build.make_project(self.slug, overlap=3)
+        for role in Role.values:
+            build.make_member(self.project, role, name=f"{tag}-{role}")
+        comparison = build.make_comparison(self.project, f"{tag}/c1")
+        build.make_comparison(self.project, f"{tag}/c2")
+        build.make_judgements(comparison, "AB")
+        judge = build.make_judge(self.project, f"{tag}-judge")
+        build.make_call(judge, comparison, -1)
+        aggregation = build.make_aggregation(self.project)
+        build.make_consensus(aggregation, comparison, (0.7, 0.1, 0.2))
+        self.version = build.make_version(self.project, [comparison], name=f"{tag}-set")
+        self.model = build.make_model(self.version, [comparison], name=f"{tag}-model")
+        self.comparison, self.judge = comparison, judge
+        self.rater = build.make_rater(self.project, f"{tag}-rater")
+        self.paused = build.make_rater(
+            self.project, f"{tag}-paused", paused_at=timezone.now(), paused_because=f"{tag} is ill"
+        )
+        self.rubric = build.make_rubric(self.project, name=f"{tag}-rubric")
+        self.queued = build.make_run(self.project)
+        self.failed = build.make_run(self.project, status="failed")
+        self.file = f"{tag}.jsonl"
+        for name in (self.file, "rejects.jsonl"):
+            artifact = store.put(f"{tag} {name}".encode(), "application/x-ndjson")
+            RunArtifact.objects.create(run=self.failed, artifact=artifact, name=name)
+        self.assignment = Assignment.objects.create(
+            comparison=comparison,
+            rater=Rater.objects.create(
+                project=self.project, kind="annotator", name=f"{tag}-annotator", user=self.user("annotator")
+            ),
+            order="ab",
+            form=Form.objects.get(project=self.project),
+            expires_at=timezone.now() + timedelta(hours=1),
+        )
+        self.token = ApiToken.objects.get(prefix=build.make_token(self.user("owner"), "curate").split("_")[1])
+
+    def user(self, role: str) -> User:
+        return self.project.members.get(role=role).user
+
+    def member(self, role: str) -> Membership:
+        return self.project.members.get(role=role)
+
+
+# The cast: what each sends with a request.
+
+ANONYMOUS, OUTSIDER = "anonymous", "outsider"
+ROLES: Final = tuple(str(role) for role in Role.values)
+DEAD: Final = ("revoked token", "expired token")
+NARROW, ELSEWHERE, FULL = "token of wrong scope", "token bound to another project", "full token"
+TOKENS: Final = (*DEAD, NARROW, ELSEWHERE, FULL)
+CAST: Final = (ANONYMOUS, OUTSIDER, *ROLES, *TOKENS)
+
+
+@dataclass
+class Stage:
+    mine: World
+    theirs: World
+    cookies: dict[str, str] = field(default_factory=dict)
+    bearers: dict[tuple[str, str], str] = field(default_factory=dict)
+    client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
+
+    def send(self, actor: str, holder: str, method: str, url: str, headers: Mapping[str, str], **sent: Any) -> Any:
+        """One request of an actor, undone afterwards; `holder` is the role whose tokens are used.
+
+        One client serves them all: each new one loads every middleware again.
+        """
+        self.client.cookies.clear()
+        if actor in self.cookies:
+            self.client.cookies[settings.SESSION_COOKIE_NAME] = self.cookies[actor]
+        elif actor != ANONYMOUS:
+            headers = {"Authorization": f"Bearer {self.bearers[actor, holder]}", **headers}
+        with transaction.atomic():
+            response = getattr(self.client, method.lower())(url, headers=headers, **sent)
+            if response.streaming:
+                response.body = response.getvalue()  # reads to the end, which closes the file
+            else:
+                response.body = response.content
+            transaction.set_rollback(True)
+        return response
+
+
+def session_of(user: User) -> str:
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    return str(session.session_key)
+
+
+def tokens_of(user: User, elsewhere: Project) -> Iterator[tuple[str, str]]:
+    every = list(Scope.values)
+    yield FULL, build.make_token(user, *every)
+    yield ELSEWHERE, build.make_token(user, *every, project=elsewhere)
+    for scope in every:
+        yield scope, build.make_token(user, scope)
+    yield "expired token", build.make_token(user, *every, days=-1)
+    revoked = build.make_token(user, *every)
+    ApiToken.objects.filter(prefix=revoked.split("_")[1]).update(revoked_at=timezone.now())
+    yield "revoked token", revoked
+
+
+def make_stage() -> Stage:
+    """Both worlds, and what each of the cast sends. Every member is one of a third project too: tokens are bound there."""
+    made = Stage(World("mine"), World("theirs"))
+    elsewhere = build.make_project("elsewhere")
+    for role in ROLES:
+        user = made.mine.user(role)
+        Membership.objects.create(project=elsewhere, user=user, role=role)
+        made.cookies[role] = session_of(user)
+        made.bearers |= {(name, role): text for name, text in tokens_of(user, elsewhere)}
+    made.cookies[OUTSIDER] = session_of(made.theirs.user(Role.OWNER))
+    return made
+
+
+# What comes of a request
+
+OK, SIGN_IN = "ok", "sign in"
+
+
+def outcome(response: Any) -> str:
+    """`ok`, `sign in` or the status."""
+    code = response.status_code
+    if code in (301, 302, 303) and response["Location"].startswith("/sign-in/"):
+        return SIGN_IN
+    return OK if code < 400 else str(code)
+
+
+Expected = Mapping[str, str]
+
+
+def expect(default: str = "404", **by_actor: str) -> dict[str, str]:
+    """An outcome for each of the cast."""
+    return {actor: by_actor.get(actor, default) for actor in CAST}
+
+
+def page(outsider: str = "404", **roles: str) -> Expected:
+    """A page: tokens are nobody there; who is not named may."""
+    told = {role: roles.get(role, OK) for role in ROLES}
+    return expect(SIGN_IN) | {OUTSIDER: outsider} | told
+
+
+def api(outsider: str = "404", elsewhere: str = "404", **roles: str) -> Expected:
+    """An address of the API: dead tokens and nobody are 401, the wrong scope is 403; who is not named may."""
+    told = {role: roles.get(role, OK) for role in ROLES}
+    nobody = {ANONYMOUS: "401"} | dict.fromkeys(DEAD, "401")
+    return nobody | {OUTSIDER: outsider, NARROW: "403", ELSEWHERE: elsewhere, FULL: OK} | told
+
+
+EVERYBODY: Final = expect(OK)
+NOBODY: Final = expect("404")
+MEMBERS: Final = page()
+READ: Final = page(annotator="403", adjudicator="403")
+CURATE: Final = page(annotator="403", adjudicator="403", viewer="403")
+MANAGE: Final = CURATE | {Role.CURATOR: "403"}
+ANNOTATE: Final = page(viewer="403")
+SIGNED_IN: Final = page(outsider=OK)
+HOLDER: Final = expect(SIGN_IN) | dict.fromkeys((OUTSIDER, *ROLES), "404")
+MINE: Final = HOLDER | {Role.OWNER: OK}
+ASSIGNED: Final = HOLDER | {Role.ANNOTATOR: OK}
+
+API_SIGNED_IN: Final = api(outsider=OK, elsewhere=OK)
+API_MEMBERS: Final = api()
+API_READ: Final = api(annotator="403", adjudicator="403")
+API_CURATE: Final = api(annotator="403", adjudicator="403", viewer="403")
+API_ANNOTATE: Final = api(viewer="403")
+# Rows that have no project in their address do not exist for whoever may not read them.
+API_FOUND: Final = api(annotator="404", adjudicator="404")
+API_FOUND_CURATE: Final = API_FOUND | {Role.VIEWER: "403"}
+API_ASSIGNED: Final = api() | dict.fromkeys(ROLES, "404") | {Role.ANNOTATOR: OK}
+
+READERS: Final = {Scope.CURATE, Scope.EXPORT}
+STARTERS: Final = {Scope.IMPORT, Scope.CURATE, Scope.JUDGE, Scope.TRAIN}
+DATA: Final = {Scope.EXPORT, Scope.TRAIN, Scope.CURATE}
+EVERY: Final = set(Scope.values)
+
+# The table
+
+Args = Callable[[World], dict[str, Any]]
+Body = Callable[[World], Mapping[str, Any]]
+
+
+def nothing(world: World) -> dict[str, Any]:
+    return {}
+
+
+class Row(NamedTuple):
+    """A method of a route: who gets what, and how the address is filled in."""
+
+    route: str
+    method: str
+    expected: Expected
+    args: Args = nothing
+    body: Body = nothing
+    scopes: set[str] | None = None
+    query: str = ""
+    holder: str = Role.OWNER
+    headers: Callable[[], dict[str, str]] = dict
+
+
+def slug(world: World) -> dict[str, Any]:
+    return {"slug": world.slug}
+
+
+def within(**args: Callable[[World], Any]) -> Callable[[World], dict[str, Any]]:
+    return lambda world: slug(world) | {name: value(world) for name, value in args.items()}
+
+
+def alone(**args: Callable[[World], Any]) -> Callable[[World], dict[str, Any]]:
+    return lambda world: {name: value(world) for name, value in args.items()}
+
+
+def version_args(filename: str = "") -> dict[str, Callable[[World], Any]]:
+    args: dict[str, Callable[[World], Any]] = {
+        "name": lambda w: w.version.dataset.name,
+        "number": lambda w: w.version.number,
+    }
+    return args | ({"filename": lambda w: filename} if filename else {})
+
+
+def constant(value: Any) -> Callable[[World], Any]:
+    return lambda world: value
+
+
+def answer_key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4())}
+
+
+def _answer(world: World) -> dict[str, Any]:
+    return {"choice": -1, "key": str(uuid4())}
+
+
+def judge_body(world: World) -> dict[str, Any]:
+    return {
+        "name": "second", "kind": "pairwise", "model": "m", "base_url": "https://judge.example.com/v1",
+        "price_prompt": "0", "price_completion": "0",
+    }  # fmt: skip
+
+
+def _row(world: World) -> dict[str, Any]:
+    return {"rows": [{"id": "new", "prompt": "p", "completion_a": "a", "completion_b": "b"}]}
+
+
+def _token(world: World) -> dict[str, Any]:
+    return {"name": "mine", "scopes": ["annotate"], "days": 3}
+
+
+def assignment(w: World) -> int:
+    return w.assignment.pk
+
+
+def failed(w: World) -> int:
+    return w.failed.pk
+
+
+def queued(w: World) -> int:
+    return w.queued.pk
+
+
+PAGES: Final = [
+    Row("login", "GET", EVERYBODY),
+    Row("login", "POST", EVERYBODY),
+    Row("logout", "POST", expect(SIGN_IN)),
+    Row("set_language", "GET", EVERYBODY),
+    Row("set_language", "POST", EVERYBODY),
+    Row("healthz", "GET", EVERYBODY),
+    Row("readyz", "GET", EVERYBODY),
+    Row("metrics", "GET", expect("401")),  # for staff, and none of the cast is
+    Row("home", "GET", SIGNED_IN),
+    Row("compare", "GET", ANNOTATE, slug),
+    Row("answer", "GET", page(outsider=OK), within(pk=assignment)),  # looks at nothing: leads to `compare`
+    Row("answer", "POST", ASSIGNED, within(pk=assignment), _answer),
+    Row("skip", "POST", ASSIGNED, within(pk=assignment), lambda w: {"skip_reason": "too long"}),
+    Row("draft", "POST", ASSIGNED, within(pk=assignment), _answer),
+    Row("project", "GET", READ, slug),
+    Row("start", "POST", CURATE, within(verb=constant("aggregate"))),
+    Row("comparisons", "GET", READ, slug),
+    Row("comparison", "GET", READ, within(pk=lambda w: w.comparison.pk)),
+    Row("raters", "GET", READ, slug),
+    Row("rater-pause", "POST", CURATE, within(pk=lambda w: w.rater.pk), lambda w: {"because": "away"}),
+    Row("rater-resume", "POST", CURATE, within(pk=lambda w: w.paused.pk)),
+    Row("judges", "GET", READ, slug),
+    Row("judge-create", "POST", CURATE, slug, judge_body),
+    Row("rubrics", "GET", READ, slug),
+    Row("rubric-action", "POST", CURATE, within(pk=lambda w: w.rubric.pk, action=constant("approve"))),
+    Row("datasets", "GET", READ, slug),
+    Row("build", "POST", CURATE, slug, lambda w: {"name": "a-new-set", "recipe": "{}"}),
+    Row("dataset", "GET", READ, within(name=lambda w: w.version.dataset.name)),
+    Row("version", "GET", READ, within(**version_args())),
+    Row("dropped", "GET", READ, within(**version_args())),
+    Row("version-file", "GET", READ, within(**version_args("train.parquet"))),
+    Row("models", "GET", READ, slug),
+    Row("model", "GET", READ, within(name=lambda w: w.model.name)),
+    Row("runs", "GET", READ, slug),
+    Row("run", "GET", READ, within(pk=failed)),
+    Row("run-cancel", "POST", CURATE, within(pk=queued)),
+    Row("run-retry", "POST", CURATE, within(pk=failed)),
+    Row("run-file", "GET", READ, within(pk=failed, name=lambda w: w.file)),
+    Row("members", "GET", READ, slug),
+    Row("member-set", "POST", MANAGE, slug, lambda w: {"username": f"{w.slug[:-8]}-viewer", "role": "curator"}),
+    Row("member-remove", "POST", MANAGE, within(pk=lambda w: w.member("viewer").pk)),
+    Row("tokens", "GET", SIGNED_IN),
+    Row("tokens", "POST", SIGNED_IN, body=_token),
+    Row("token-revoke", "POST", MINE, alone(pk=lambda w: w.token.pk)),
+]
+
+EXTERNAL: Final = within(external_id=lambda w: w.comparison.external_id)
+MODEL: Final = alone(name=lambda w: w.model.name)
+SCORED: Final = {"rows": [{"prompt": "p", "completion": "c"}]}
+
+ADDRESSES: Final = [
+    Row("schema", "GET", EVERYBODY | dict.fromkeys(DEAD, "401")),
+    Row("docs", "GET", EVERYBODY | dict.fromkeys(DEAD, "401")),
+    Row("api/", "GET", NOBODY),
+    Row("api-projects-list", "GET", API_SIGNED_IN, scopes=EVERY),
+    Row("api-projects-detail", "GET", API_MEMBERS, slug, scopes=EVERY),
+    Row("api-imports", "POST", API_CURATE, slug, _row, {Scope.IMPORT, Scope.CURATE}),
+    Row("api-comparisons", "GET", API_READ, slug, scopes=READERS),
+    Row("api-comparison", "GET", API_READ, EXTERNAL, scopes=READERS),
+    Row("api-judgements", "GET", API_READ, slug, scopes=READERS),
+    Row("api-runs-list", "GET", API_SIGNED_IN, scopes=STARTERS),
+    Row("api-runs-detail", "GET", API_FOUND, alone(pk=failed), scopes=STARTERS),
+    Row("api-runs-cancel", "POST", API_FOUND_CURATE, alone(pk=queued), scopes=STARTERS),
+    Row("api-runs-retry", "POST", API_FOUND_CURATE, alone(pk=failed), scopes=STARTERS),
+    Row("api-rejects", "GET", API_FOUND, alone(pk=failed), scopes=STARTERS),
+    Row("api/v1/projects/<slug:slug>/next/", "POST", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
+    Row(
+        "api/v1/assignments/<int:pk>/", "GET", API_ASSIGNED, alone(pk=assignment),
+        scopes={Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row(
+        "api/v1/assignments/<int:pk>/submit/", "POST", API_ASSIGNED, alone(pk=assignment), lambda w: {"choice": -1},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR, headers=answer_key,
+    ),
+    Row(
+        "api/v1/assignments/<int:pk>/skip/", "POST", API_ASSIGNED, alone(pk=assignment), lambda w: {"reason": "long"},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row(
+        "api/v1/assignments/<int:pk>/draft/", "POST", API_ASSIGNED, alone(pk=assignment), lambda w: {"choice": 1},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row(
+        "api/v1/assignments/<int:pk>/renew/", "POST", API_ASSIGNED, alone(pk=assignment),
+        scopes={Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row("api-build", "POST", API_CURATE, alone(name=lambda w: f"new-{w.slug}"), lambda w: {"project": w.slug},
+        {Scope.CURATE}),
+    Row("api-datasets-list", "GET", API_SIGNED_IN, scopes=DATA),
+    Row("api-datasets-detail", "GET", API_FOUND, alone(name=lambda w: w.version.dataset.name), scopes=DATA),
+    Row("api-version", "GET", API_FOUND, alone(**version_args()), scopes=DATA),
+    Row("api-rows", "GET", API_FOUND, alone(**version_args()), scopes=DATA, query="split=validation"),
+    Row("api-file", "GET", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
+    Row("api-file", "HEAD", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
+    Row("api-reward-models-list", "GET", API_SIGNED_IN, scopes=DATA),
+    Row("api-reward-models-detail", "GET", API_FOUND, MODEL, scopes=DATA),
+    Row("api-reward-models-score", "POST", API_FOUND, MODEL, lambda w: SCORED, DATA),
+    Row("api-verbs", "POST", API_CURATE, slug, lambda w: {"kind": "aggregate"}, {Scope.CURATE}),
+    Row("api-judges", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-judges", "POST", API_CURATE, slug, judge_body, {Scope.CURATE}),
+    Row("api-rubrics", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-rubric-approve", "POST", API_CURATE, within(pk=lambda w: w.rubric.pk), scopes={Scope.CURATE}),
+]  # fmt: skip
+TABLE: Final = PAGES + ADDRESSES
+# Plain functions that look at no method; they change nothing.
+BY_ANY_METHOD: Final = {"login", "set_language", "healthz", "readyz", "metrics", "api/"}
+
+
+# The routes, as the URLconf has them
+
+
+def walk(patterns: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """(name, or the address where it has none; the pattern)."""
+    for pattern in patterns:
+        address = prefix + str(pattern.pattern).strip("^$")
+        if isinstance(pattern, URLResolver):
+            if pattern.namespace != "admin":
+                yield from walk(pattern.url_patterns, address)
+        else:
+            yield pattern.name or address, pattern
+
+
+def address_of(route: str, args: Mapping[str, Any]) -> str:
+    """The path of a route, by its name or, where it has none, by its view."""
+    pattern = ROUTES[route]
+    return reverse(pattern.name or pattern.callback, kwargs=dict(args))
+
+
+ROUTES: Final = dict(walk(get_resolver().url_patterns))
+
+
+def send(stage: Stage, actor: str, row: Row, args: Mapping[str, Any] | None = None, *, method: str = "") -> Any:
+    """One request, undone afterwards."""
+    url = address_of(row.route, row.args(stage.mine) if args is None else args)
+    told = row.body(stage.mine)
+    method = method or row.method
+    sent: dict[str, Any] = {"QUERY_STRING": row.query} if row.query else {}
+    if method in ("POST", "PUT", "PATCH") and url.startswith("/api/"):
+        sent |= {"data": json.dumps(told), "content_type": "application/json"}
+    elif method == "POST":
+        sent |= {"data": told}
+    return stage.send(actor, row.holder, method, url, row.headers(), **sent)
