@@ -49,7 +49,8 @@ def create_project(slug: str, name: str = "", *, by: Any, description: str = "",
 def change_form(project: Project, *, by: Any, **changes: Any) -> Form:
     """A new numbered form that differs by `changes`; the old one stays with the judgements that were made under it.
 
-    Open comparisons take the new overlap, but never give up a seat that is taken. Locks the project's row.
+    Open comparisons take the new overlap, but never give up a seat that is taken; those that were sent back to people
+    keep the seat that was made for it. Locks the project's row.
     """
     if by is not None and not project.allows(by, Can.CURATE):
         raise NotAllowed("Your role does not allow you to change what is asked.", code="role_too_small")
@@ -61,7 +62,7 @@ def change_form(project: Project, *, by: Any, **changes: Any) -> Form:
         Form.objects.filter(pk=old.pk).update(current=False)
         new.save()
         if new.overlap != old.overlap:
-            waiting = Comparison.objects.filter(project=project, status=Comparison.Status.OPEN)
+            waiting = Comparison.objects.filter(project=project, status=Comparison.Status.OPEN, returned_because="")
             waiting.update(overlap=Greatest(new.overlap, F("seats_taken")))
         record("form.changed", new, by=by, project=project, number=new.number, changed=sorted(changes))
     return new

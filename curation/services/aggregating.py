@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 
-from annotate.models import Comparison, Rater
+from annotate.models import Assignment, Comparison, Rater
 from curation.models import Aggregation, Consensus, RaterSkill
 from curation.stats import (
     Aggregate,
@@ -173,8 +173,9 @@ def _number(value: np.floating[Any]) -> float | None:
 
 
 def _settle(project: Project) -> dict[str, int]:
-    """Comparisons with every seat taken become settled or disputed by their consensus; an adjudicated one stays."""
-    full = Comparison.objects.filter(project=project, seats_taken__gte=F("overlap"), overlap__gt=0)
+    """Comparisons with every seat answered become settled or disputed by their consensus; an adjudicated one stays."""
+    reading = Assignment.objects.filter(comparison=OuterRef("pk"), status=Assignment.Status.LEASED)
+    full = Comparison.objects.filter(~Exists(reading), project=project, seats_taken__gte=F("overlap"), overlap__gt=0)
     sure = full.filter(consensus__p_a__gte=SETTLED) | full.filter(consensus__p_b__gte=SETTLED)
     sure |= full.filter(consensus__p_tie__gte=SETTLED)
     settled = Comparison.objects.filter(pk__in=sure.values("pk"), status=Comparison.Status.OPEN).update(

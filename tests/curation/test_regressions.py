@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from annotate.models import Comparison
+from annotate.models import Assignment, Comparison
+from annotate.services import projects
 from curation.models import Aggregation, Consensus, DatasetRow, NoiseScore, RoutingDecision
 from curation.services import building, routing, verbs
 from tests.annotate.test_races import together
 from tests.build import (
     make_comparison,
+    make_judge,
+    make_judgement,
     make_judgements,
     make_project,
+    make_rater,
 )
 from tiebreak.accounts.models import Project
 from tiebreak.runs import ledger
@@ -100,3 +105,28 @@ def test_a_route_leaves_alone_what_was_sent_back_while_it_thought(monkeypatch: p
     comparison.refresh_from_db()
     assert (comparison.route, comparison.priority) == ("human", Comparison.Priority.FIRST)
     assert RoutingDecision.objects.get(current=True).policy == "curator"
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_that_somebody_is_reading_is_not_settled_over_their_head() -> None:
+    project = make_project(overlap=1)
+    comparison = make_comparison(project)
+    judge = make_judge(project)
+    for repeat in (0, 1):
+        make_judgement(comparison, judge.rater, 2, repeat=repeat, order="ba" if repeat else "ab")
+    lease = Assignment.objects.create(
+        comparison=comparison, rater=make_rater(project), order="ab", expires_at=timezone.now()
+    )
+    verbs.run_here("aggregate", project, {"method": "majority"})
+    Assignment.objects.filter(pk=lease.pk).update(status="released", expires_at=None)
+    assert list(Comparison.objects.filter(project=project).open()) == [comparison]  # the seat is free for the next
+
+
+def test_a_changed_overlap_takes_no_seat_from_what_was_sent_back() -> None:
+    project = make_judged(1, "AA", overlap=2)
+    comparison = Comparison.objects.get()
+    routing.send_back(project, {comparison.pk: ("doubtful", 0.5)}, policy="curator", run=None, by=None)
+    projects.change_form(project, by=None, overlap=1)
+    assert list(Comparison.objects.filter(project=project).open()) == [comparison]
