@@ -61,7 +61,8 @@ def run(execution: Execution) -> Mapping[str, Any]:
     for i, criterion in enumerate(proposed):
         key = "try " + hashlib.sha256(f"{criterion.kind} {criterion.text}".encode()).hexdigest()[:16]
         results.append((criterion, memory.once(key, lambda c=criterion: _try([c], pairs, trial))))
-        execution.progress(len(drawn) + (i + 1) * len(drawn) // len(proposed), len(drawn) * 2, note="trying")
+        tried_so_far = len(drawn) + (i + 1) * len(drawn) // len(proposed)
+        execution.progress(tried_so_far, len(drawn) * 2, note="trying", cost=memory.cost)
     threshold = execution.params["threshold"]
     kept = [(c, r) for c, r in results if r["accuracy"] is not None and r["accuracy"] >= threshold]
     kept = sorted(kept, key=lambda item: (-item[1]["accuracy"], item[0].text))[:MOST_CRITERIA]
@@ -75,6 +76,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
         "accuracy": wilson(whole["reproduced"], len(pairs))._asdict() if whole else None,
         "rejected": [{"text": c.text, "accuracy": r["accuracy"]} for c, r in results if (c, r) not in kept],
     }
+    execution.progress(len(drawn) * 2, len(drawn) * 2, cost=memory.cost)
     rubric = _store(execution, judge, kept, proposed, evidence) if kept else None
     figures = {key: evidence[key] for key in ("proposed", "kept", "tried", "reproduced", "accuracy")}
     return {
@@ -134,10 +136,11 @@ def _examples(judge: Judge, wanted: int, seed: int) -> tuple[list[Known], list[K
     """Comparisons of known preference, half to draw criteria from and half, of other groups, to try them on."""
     rows = (
         Comparison.objects.filter(project=judge.project_id)
+        .exclude(status=Comparison.Status.WITHDRAWN)
         .filter(
             Q(gold__isnull=False) & ~Q(gold=0)
-            | Q(consensus__p_a__gte=SURE, consensus__n_annotators__gte=2)
-            | Q(consensus__p_b__gte=SURE, consensus__n_annotators__gte=2)
+            | Q(gold=None, consensus__p_a__gte=SURE, consensus__n_annotators__gte=2)
+            | Q(gold=None, consensus__p_b__gte=SURE, consensus__n_annotators__gte=2)
         )
         .select_related("prompt", "completion_a", "completion_b", "consensus")
     )
