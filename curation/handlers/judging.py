@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from functools import reduce
 from itertools import islice
@@ -59,7 +60,8 @@ def pair_of(comparison: Comparison, criteria: Sequence[Criterion] = ()) -> recor
 
 
 def stepwise(stream: AsyncIterator[T]) -> Generator[T, None, None]:
-    """An async stream read from synchronous code: between two items the loop stands still and the database may be used.
+    """An async stream read from synchronous code: between two items the loop stands still and the database may
+    be used.
     """
     loop = asyncio.new_event_loop()
     try:
@@ -83,7 +85,8 @@ def run(execution: Execution) -> Mapping[str, Any]:
     limit = execution.params.get("limit")
     budget = Decimal(str(execution.params["budget"])) if execution.params.get("budget") is not None else None
     mine = JudgeCall.objects.filter(run=execution.run)
-    done = mine.exclude(status=JudgeCall.Status.FAILED).values("comparison").distinct().count()
+    # What a killed worker had asked in one order only is not done: it stands first among the unjudged.
+    done = mine.exclude(comparison__in=unjudged(judge)).values("comparison").distinct().count()
     ids = list(unjudged(judge).values_list("pk", flat=True)[: max(0, limit - done) if limit is not None else None])
     total = done + len(ids)
     spent = mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0)
@@ -94,8 +97,10 @@ def run(execution: Execution) -> Mapping[str, Any]:
             break
         batch = ids[start : start + BATCH]
         left = None if budget is None else budget - spent
-        with closing(stepwise(answering.judge(_asks(judge, batch)))) as verdicts:
-            spent += _store_all(execution, judge, verdicts, budget=left)
+        asking = asks(judge, batch)
+        asked = {ask.pair.id: ask.pair for ask in asking}
+        with closing(stepwise(answering.judge(asking))) as verdicts:
+            spent += _store_all(execution, judge, verdicts, asked, budget=left)
         execution.progress(min(done + start + len(batch), total), total, cost=spent)
     counts = {status: mine.filter(status=status).count() for status in JudgeCall.Status.values}
     return {
@@ -107,7 +112,8 @@ def run(execution: Execution) -> Mapping[str, Any]:
     }
 
 
-def _asks(judge: Judge, ids: Sequence[int]) -> list[records.Ask]:
+def asks(judge: Judge, ids: Sequence[int]) -> list[records.Ask]:
+    """The calls that the judge still owes on these comparisons."""
     have = set(
         JudgeCall.objects.filter(judge=judge, comparison__in=ids)
         .exclude(status=JudgeCall.Status.FAILED)
@@ -124,12 +130,17 @@ def _asks(judge: Judge, ids: Sequence[int]) -> list[records.Ask]:
 
 
 def _store_all(
-    execution: Execution, judge: Judge, verdicts: Iterator[records.Verdict], *, budget: Decimal | None
+    execution: Execution,
+    judge: Judge,
+    verdicts: Iterator[records.Verdict],
+    asked: Mapping[str, records.Pair],
+    *,
+    budget: Decimal | None,
 ) -> Decimal:
     """Store verdicts in small transactions as they come; returns what they cost. Stops asking once over budget."""
     spent, failed_in_a_row = Decimal(0), 0
     while chunk := list(islice(verdicts, STORE_AT_ONCE)):
-        store(execution, judge, chunk)
+        store(execution, judge, chunk, asked)
         spent += sum((v.usage.price for v in chunk), Decimal(0))
         failures = [v for v in chunk if v.status == "failed"]
         failed_in_a_row = failed_in_a_row + len(failures) if len(failures) == len(chunk) else 0
@@ -142,17 +153,24 @@ def _store_all(
     return spent
 
 
-def store(execution: Execution, judge: Judge, verdicts: Sequence[records.Verdict]) -> int:
+def store(
+    execution: Execution, judge: Judge, verdicts: Sequence[records.Verdict], asked: Mapping[str, records.Pair]
+) -> int:
     """Write verdicts as judgements of the judge's rater, with their calls. Holds the run's row: no lease, no write.
 
-    A reading that is stored already is left as it is. Returns how many were new.
+    A reading that is stored already is left as it is. A verdict on a text that an import has replaced since it was
+    `asked` about is dropped, and the judge asked again by the next run. Locks the comparisons. Returns how many were
+    new.
     """
     rater = Rater.objects.get(judge=judge)
     new = 0
     with transaction.atomic():
         execution.fence()
         Judge.objects.select_for_update().get(pk=judge.pk)  # two runs of one judge store one after the other
+        standing = _standing([int(verdict.pair_id) for verdict in verdicts])
         for verdict in verdicts:
+            if standing.get(verdict.pair_id) != replace(asked[verdict.pair_id], criteria=()):
+                continue
             call = JudgeCall.objects.filter(judge=judge, comparison=int(verdict.pair_id), repeat=verdict.repeat).first()
             if call is not None and call.status != JudgeCall.Status.FAILED:
                 continue
@@ -170,8 +188,15 @@ def store(execution: Execution, judge: Judge, verdicts: Sequence[records.Verdict
     return new
 
 
+def _standing(ids: Sequence[int]) -> dict[str, records.Pair]:
+    """What the comparisons say now; locked, so that no import can change it before the verdicts are in."""
+    rows = Comparison.objects.select_related("prompt", "completion_a", "completion_b").filter(pk__in=ids)
+    return {str(row.pk): pair_of(row) for row in rows.select_for_update(of=("self",), no_key=True).order_by("id")}
+
+
 def storable(text: str) -> str:
-    """A model's output as PostgreSQL can hold it: NUL and lone surrogates become U+FFFD. Evidence, never training text.
+    """A model's output as PostgreSQL can hold it: NUL and lone surrogates become U+FFFD. Evidence, never
+    training text.
     """
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from annotate.models import Assignment, Comparison
-from annotate.services import projects
+from annotate.models import Assignment, Comparison, Judge, JudgeCall, Judgement
+from annotate.services import importing, projects
+from curation.handlers import judging, rubrics
 from curation.models import Aggregation, Consensus, DatasetRow, NoiseScore, RoutingDecision
 from curation.services import building, routing, verbs
+from models_rt.records import Usage, Verdict
 from tests.annotate.test_races import together
 from tests.build import (
+    make_aggregation,
+    make_call,
     make_comparison,
+    make_consensus,
     make_judge,
     make_judgement,
     make_judgements,
@@ -130,3 +137,51 @@ def test_a_changed_overlap_takes_no_seat_from_what_was_sent_back() -> None:
     routing.send_back(project, {comparison.pk: ("doubtful", 0.5)}, policy="curator", run=None, by=None)
     projects.change_form(project, by=None, overlap=1)
     assert list(Comparison.objects.filter(project=project).open()) == [comparison]
+
+
+# --- judges ----------------------------------------------------------------------------------------------------------
+
+
+def scripted(project: Project) -> Judge:
+    return make_judge(project, model="scripted", config={"backend": {"qualities": {}, "skill": 0.9, "seed": 1}})
+
+
+def test_a_judge_run_that_was_killed_between_two_orders_asks_for_the_other_one() -> None:
+    project = make_project()
+    first, second = make_comparison(project), make_comparison(project)
+    judge = scripted(project)
+    run = ledger.start("judge", project=project, params={"judge": judge.pk, "limit": 2}, wake=False)
+    for comparison in (first, second):  # one order of each is stored, and the worker dies
+        make_call(judge, comparison, 1, run=run)
+    ledger.execute(run.pk)
+    run.refresh_from_db()
+    assert run.result["comparisons"] == 2
+    assert JudgeCall.objects.filter(judge=judge).count() == 4
+    assert (run.done, run.total) == (2, 2)
+
+
+def test_a_verdict_on_a_text_that_an_import_replaced_meanwhile_is_not_kept() -> None:
+    project = make_project()
+    comparison = make_comparison(project, "c1", prompt="question", a="old answer", b="other answer")
+    judge = scripted(project)
+    execution = claimed(ledger.start("judge", project=project, params={"judge": judge.pk}, wake=False))
+    (ask, *_) = judging.asks(judge, [comparison.pk])
+    row = {"id": "c1", "prompt": "question", "completion_a": "new answer", "completion_b": "other answer"}
+    report = importing.import_stream(project, io.BytesIO(json.dumps(row).encode()))
+    assert report.updated == 1
+    verdict = Verdict(ask.pair.id, "ab", 0, "parsed", -1, False, None, "", "", "", "0" * 64, "scripted", Usage())
+    assert judging.store(execution, judge, [verdict], {ask.pair.id: ask.pair}) == 0
+    assert not Judgement.objects.exists()
+    assert list(judging.unjudged(judge)) == [comparison]  # asked again, about the new text
+
+
+def test_a_rubric_is_drawn_from_known_preferences_alone() -> None:
+    project = make_project()
+    aggregation = make_aggregation(project)
+    for i in range(8):  # the author says a tie, the raters say a
+        make_consensus(aggregation, make_comparison(project, gold=0, group=f"tie{i}"), (0.9, 0.05, 0.05))
+    for i in range(8):
+        make_comparison(project, gold=1, group=f"out{i}", status=Comparison.Status.WITHDRAWN)
+    wanted = [make_comparison(project, gold=-1, group=f"g{i}") for i in range(4)]
+    drawn, tried = rubrics._examples(scripted(project), 10, 0)
+    assert {k.comparison.pk: k.preference for k in drawn + tried} == {c.pk: -1 for c in wanted}
