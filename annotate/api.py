@@ -166,6 +166,8 @@ class ComparisonDetail(Scoped, APIView):
         """One comparison by your own id, with what raters say of it now."""
         project = project_for(request, slug, Can.READ)
         found = Comparison.objects.select_related("prompt", "completion_a", "completion_b")
+        if "\x00" in external_id:
+            raise NotFound("No id holds a NUL.", code="no_comparison")
         comparison = get_object_or_404(found, project=project, external_id=external_id)
         return Response(shapes.ComparisonDetailOut(comparison).data)
 

@@ -89,7 +89,10 @@ def page(
         @login_required
         @wraps(view)
         def at_desk(request: HttpRequest, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            return view(desk_of(request, slug, can), *args, **kwargs)
+            desk = desk_of(request, slug, can)
+            if "\x00" in request.path_info:  # no name holds one, and the database cannot be asked
+                raise NotFound("There is nothing at this address.", code="no_address")
+            return view(desk, *args, **kwargs)
 
         return at_desk
 

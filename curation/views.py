@@ -207,7 +207,7 @@ def version(desk: Desk, name: str, number: int) -> HttpResponse:
 @page()
 def dropped(desk: Desk, name: str, number: int) -> HttpResponse:
     row, rule = _version(desk, name, number), desk.request.GET.get("rule", "")
-    rows = dataset_pages.dropped_rows(row, rule, cursor_of(desk.request.GET))
+    rows = dataset_pages.dropped_rows(row, rule.replace("\x00", ""), cursor_of(desk.request.GET))
     return desk.render("dropped.html", version=row, page=rows, rule=rule)
 
 

@@ -46,7 +46,8 @@ class Record(NamedTuple):
 
 def source_of(filename: str) -> str:
     """The file's name without its folders and endings: names the rater of a preference that came without one."""
-    return PurePath(filename).name.split(".")[0][:200] or "import"
+    name = PurePath(filename).name.split(".")[0][:200]
+    return "".join(c for c in name if c.isprintable()) or "import"  # what no text column holds is not printable
 
 
 def _is_csv(filename: str) -> bool:

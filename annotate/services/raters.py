@@ -18,6 +18,7 @@ from tiebreak.accounts.roles import Can
 from tiebreak.core.egress import Allowed, check_url
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed
 from tiebreak.core.models import record
+from tiebreak.core.text import TextError, clean_text
 
 GENERATIVE: Final = ("pairwise", "rubric")
 KINDS: Final = (*GENERATIVE, "reward-model")
@@ -29,7 +30,10 @@ KEY_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
 def pause(rater: Rater, *, by: Any, because: str) -> Rater:
     """Give an annotator no further comparisons until resumed; a leased one goes back. What was said stays."""
     _may(rater.project, by)
-    because = because.strip()
+    try:
+        because = clean_text(because, field="because").strip()
+    except TextError as error:
+        raise Invalid(str(error), field="because") from error
     if rater.kind != Rater.Kind.ANNOTATOR:
         raise Invalid("Only a person can be paused: a judge judges when it is run.", field="rater")
     if not 1 <= len(because) <= 300:
