@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from annotate.models import Assignment, Comparison, Judge, JudgeCall, Judgement
 from annotate.services import importing, projects
 from curation.handlers import judging, rubrics
-from curation.models import Aggregation, Consensus, DatasetRow, NoiseScore, RoutingDecision
+from curation.models import Aggregation, Consensus, DatasetRow, DatasetVersion, NoiseScore, RoutingDecision
 from curation.services import building, routing, verbs
 from models_rt.records import Usage, Verdict
 from tests.annotate.test_races import together
@@ -185,3 +186,44 @@ def test_a_rubric_is_drawn_from_known_preferences_alone() -> None:
     wanted = [make_comparison(project, gold=-1, group=f"g{i}") for i in range(4)]
     drawn, tried = rubrics._examples(scripted(project), 10, 0)
     assert {k.comparison.pk: k.preference for k in drawn + tried} == {c.pk: -1 for c in wanted}
+
+
+# --- immutable versions ----------------------------------------------------------------------------------------------
+
+
+def make_version(status: str = "ready") -> DatasetVersion:
+    version = building.start("prefs", make_judged(), {}, by=None, wake=False)
+    if status == "ready":
+        ledger.execute(version.run_id or 0)
+    version.refresh_from_db()
+    return version
+
+
+@pytest.mark.parametrize("field", ["statistics", "code_version", "recipe_sha256"])
+def test_no_column_of_a_ready_version_changes_under_cover_of_a_lost_link(field: str) -> None:
+    version = make_version()
+    value: Any = {} if field == "statistics" else "another"
+    with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
+        DatasetVersion.objects.filter(pk=version.pk).update(run=None, **{field: value})
+
+
+def test_a_ready_version_loses_a_deleted_run_and_gets_no_other() -> None:
+    version = make_version()
+    other = ledger.start("build", project=version.dataset.project, wake=False)
+    with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
+        DatasetVersion.objects.filter(pk=version.pk).update(run=other)
+    assert version.run is not None
+    version.run.delete()
+    version.refresh_from_db()
+    assert version.run is None
+
+
+def test_no_row_moves_into_or_out_of_a_ready_version() -> None:
+    ready = make_version()
+    unfinished = DatasetVersion.objects.create(dataset=ready.dataset, number=2, recipe={}, recipe_sha256="0" * 64)
+    row = DatasetRow.objects.create(version=unfinished, position=99, split="train", row={}, sha256="0" * 64)
+    with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
+        DatasetRow.objects.filter(pk=row.pk).update(version=ready)
+    with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
+        DatasetRow.objects.filter(version=ready, position=0).update(version=unfinished)
+    row.delete()
