@@ -161,6 +161,19 @@ def test_a_failed_run_can_be_queued_again(kind: Any) -> None:
     assert (run.status, run.finished_at) == ("queued", None)
 
 
+def test_a_run_that_died_while_it_was_being_cancelled_runs_when_it_is_tried_again(kind: Any) -> None:
+    user = make_user()
+    run = ledger.start(kind(finishes), wake=False)
+    Run.objects.filter(pk=run.pk).update(max_attempts=1)
+    assert ledger.claim(run.pk) is not None
+    ledger.cancel(run, by=user)
+    assert ledger.reap(timezone.now() + timedelta(hours=1))["failed"] == 1  # its worker is dead
+    ledger.retry(run, by=user)
+    done = ledger.execute(run.pk)
+    assert done is not None
+    assert done.status == "succeeded"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_wins_the_claim(kind: Any) -> None:
     run = ledger.start(kind(finishes), wake=False)

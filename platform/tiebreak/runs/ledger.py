@@ -248,8 +248,7 @@ def run_here(
 
 
 def reap(now: datetime | None = None) -> dict[str, int]:
-    """Return to the queue what a dead worker held, and wake workers for what waits. Safe to run anywhere, at any time.
-    """
+    """Return to the queue what a dead worker held, and wake workers for what waits. Safe anywhere, at any time."""
     now = now or timezone.now()
     returned = failed = 0
     for run in Run.objects.lapsed(now):
@@ -295,7 +294,11 @@ def retry(run: Run, *, by: Any) -> Run:
     """Queue a failed run again; its handler goes on from what is stored."""
     with transaction.atomic():
         if not Run.objects.filter(pk=run.pk, status=Run.Status.FAILED).update(
-            status=Run.Status.QUEUED, finished_at=None, not_before=timezone.now(), max_attempts=F("attempt") + 5
+            status=Run.Status.QUEUED,
+            finished_at=None,
+            not_before=timezone.now(),
+            max_attempts=F("attempt") + 5,
+            cancel_requested_at=None,
         ):
             raise Conflict(f"Run {run.pk} has not failed.", code="run_not_failed")
         record("run.retried", run, by=by, project=run.project_id)
