@@ -28,6 +28,7 @@ JUDGEMENT_FIELDS: Final = (
 ROLES: Final = ("system", "user", "assistant", "tool")
 LEVELS: Final = 3
 NAME_CHARS: Final = 200
+MOST_PAIRS: Final = 20_000  # of one record, all in memory at once: every two of 200 completions
 UNPARSED: Final = "imported without a preference"
 
 
@@ -182,6 +183,10 @@ def _of_many(record: Mapping[str, Any], key: str, common: Mapping[str, Any], sou
     if len(completions) < 2 or len(by_id) < len(completions):
         raise RowError("completions", f"expected two or more with ids of their own, got {len(completions)}")
     pairs = record.get("pairs")
+    count = len(pairs) if isinstance(pairs, list) else len(completions) * (len(completions) - 1) // 2
+    if count > MOST_PAIRS:
+        where = "pairs" if isinstance(pairs, list) else "completions"
+        raise RowError(where, f"expected at most {MOST_PAIRS:,} pairs of one record, got {count:,}")
     if pairs == "rank":
         rows = [
             pair(f"{key}/{better.id}~{worse.id}", better=better, worse=worse, source=source, **common)

@@ -161,6 +161,17 @@ def test_completions_make_all_pairs_or_the_given_ones() -> None:
     assert (given.id, given.a.id, given.b.id, given.judgements) == ("p/z~x", "z", "x", ())
 
 
+@pytest.mark.parametrize("pairs", ["all", "rank", [["0", "1"], ["1", "2"], ["0", "2"]]])
+def test_a_record_that_would_make_millions_of_comparisons_is_refused_before_it_does(
+    pairs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MOST_PAIRS", 2)
+    many = [{"id": str(n), "text": "x", "rank": n} for n in range(3)]  # three pairs
+    field, message = refused(rows.parse, {"id": "r", "prompt": "Why?", "completions": many, "pairs": pairs})
+    assert field == ("pairs" if isinstance(pairs, list) else "completions")
+    assert "at most 2 pairs" in message
+
+
 def test_pairs_by_rank_skip_equal_ranks_and_carry_the_preference() -> None:
     # y is first; x and z share a rank, so only y against x and y against z say anything.
     made = rows.parse({**MANY, "pairs": "rank"}, "study")
