@@ -6,7 +6,7 @@ One project with its people and one foreign project are made once; what a reques
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -137,7 +137,7 @@ def tokens_of(user: User, elsewhere: Project) -> Iterator[tuple[str, str]]:
 
 
 def make_stage() -> Stage:
-    """Both worlds, and what each of the cast sends. Every member is one of a third project too: tokens are bound there."""
+    """Both worlds, and what each of the cast sends. All members are in a third project too, where tokens are bound."""
     made = Stage(World("mine"), World("theirs"))
     elsewhere = build.make_project("elsewhere")
     for role in ROLES:
@@ -162,7 +162,7 @@ def outcome(response: Any) -> str:
     return OK if code < 400 else str(code)
 
 
-Expected = Mapping[str, str]
+Expected = dict[str, str]
 
 
 def expect(default: str = "404", **by_actor: str) -> dict[str, str]:
@@ -228,7 +228,7 @@ class Row(NamedTuple):
     expected: Expected
     args: Args = nothing
     body: Body = nothing
-    scopes: set[str] | None = None
+    scopes: Collection[str] | None = None
     query: str = ""
     holder: str = Role.OWNER
     headers: Callable[[], dict[str, str]] = dict

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests.access import Stage, make_stage
+from tiebreak.api.throttles import PerToken
 from tiebreak.runs import store
 
 
@@ -19,6 +20,7 @@ def stage(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
     folder = tmp_path_factory.mktemp("store")
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "root", lambda: folder)
+        patch.setattr(PerToken, "THROTTLE_RATES", {"token": None})  # one owner asks all that these modules ask
         made = make_stage()
         connection.close()
         with django_db_blocker.block():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -154,8 +155,8 @@ def test_a_dataset_of_another_project_gets_no_version_from_this_one(stage: Stage
 def test_a_judge_takes_no_rubric_of_another_project(stage: Stage) -> None:
     row = next(row for row in TABLE if (row.route, row.method) == ("api-judges", "POST"))
     for pk in (stage.theirs.rubric.pk, 10**9):
-        rubric = {"kind": "rubric", "rubric": pk}
-        response = send(stage, Role.OWNER, row._replace(body=lambda world, rubric=rubric: judge_body(world) | rubric))
+        body = judge_body(stage.mine) | {"kind": "rubric", "rubric": pk}
+        response = send(stage, Role.OWNER, row._replace(body=partial(lambda body, world: body, body)))
         assert (response.status_code, json.loads(response.body)["field"]) == (422, "rubric")
 
 

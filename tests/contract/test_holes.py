@@ -28,7 +28,21 @@ from curation.models import (
     NoiseScore,
     RoutingDecision,
 )
-from tests.access import FULL, OK, PAGES, ROUTES, TABLE, Row, Stage, address_of, judge_body, nothing, outcome, send
+from tests.access import (
+    FULL,
+    OK,
+    PAGES,
+    ROUTES,
+    TABLE,
+    Body,
+    Row,
+    Stage,
+    address_of,
+    judge_body,
+    nothing,
+    outcome,
+    send,
+)
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.runs.models import Run
@@ -38,6 +52,10 @@ pytestmark = pytest.mark.django_db
 
 def row_of(route: str, method: str = "POST") -> Row:
     return next(row for row in TABLE if (row.route, row.method) == (route, method))
+
+
+def saying(body: dict[str, Any]) -> Body:
+    return lambda world: body
 
 
 # Requests to inside the network
@@ -104,7 +122,7 @@ def test_nobody_has_a_folder_of_the_machine_or_a_download_loaded_from_afar(
 def test_training_by_a_known_encoder_still_starts_from_afar(stage: Stage) -> None:
     for config in ({}, {"encoder": "minilm"}, {"encoder": "hf:owner/name"}):
         body = {"kind": "train", "params": {"version": str(stage.mine.version), "config": config}}
-        response = send(stage, FULL, row_of("api-verbs")._replace(body=lambda world, body=body: body))
+        response = send(stage, FULL, row_of("api-verbs")._replace(body=saying(body)))
         assert response.status_code == 202, response.body
 
 
@@ -406,11 +424,12 @@ def test_no_field_breaks_the_server(stage: Stage, row: Row) -> None:
     body = row.body(stage.mine)
     known = dict.fromkeys(("because", "skip_reason", "recipe", "judge", "method", "note", "justification", "back"), "")
     fields = list(body) if row.route.startswith("api") else [*known, *body]
+    values: tuple[Any, ...] = (*TEXTS, None, [], {}, -1, 10**30, True) if row.route.startswith("api") else TEXTS
     for name in fields:
-        for hostile in (*TEXTS, None, [], {}, -1, 10**30, True) if row.route.startswith("api") else TEXTS:
+        for hostile in values:
             if hostile == "\ud800" and not row.route.startswith("api"):
                 continue  # cannot be encoded in a form
-            response = send(stage, Role.OWNER, row._replace(body=lambda w, n=name, v=hostile: {**body, n: v}))
+            response = send(stage, Role.OWNER, row._replace(body=saying({**body, name: hostile})))
             assert response.status_code < 500, (name, hostile)
 
 
