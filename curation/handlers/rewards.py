@@ -165,8 +165,7 @@ def _measured(
 
 
 def _bins(margins: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[dict[str, Any]]:
-    """Reliability bins over both orientations of every pair, so that a model that always says "chosen" gains nothing.
-    """
+    """Reliability bins over both orientations of every pair: a model that always says "chosen" gains nothing."""
     both = np.concatenate([margins, -margins])
     probability = 1 / (1 + np.exp(-both))
     right = np.concatenate([np.ones(len(margins)), np.zeros(len(margins))])
@@ -267,9 +266,14 @@ def score(execution: Execution) -> Mapping[str, Any]:
 
 
 def send_back(execution: Execution) -> Mapping[str, Any]:
-    """Params of verbs.ReturnParams: confident labels that the model confidently contradicts go to people again."""
+    """Params of verbs.ReturnParams: confident labels that the model confidently contradicts go to people again, once:
+    where they stand by the label, the model does not ask another time.
+    """
     model = RewardModel.objects.select_related("project").get(pk=execution.params["model"])
     least = execution.params["min_probability"]
+    comparisons = Comparison.objects.filter(project=model.project)
+    asked = comparisons.filter(returned_because__startswith=f"{model.name} prefers ")
+    answered = asked.exclude(pk__in=comparisons.open())
     against = (
         RewardMargin.objects.filter(reward_model=model, held_out=True, comparison__consensus__n_annotators__gte=1)
         .annotate(
@@ -279,6 +283,8 @@ def send_back(execution: Execution) -> Mapping[str, Any]:
             against=F("margin") * (F("comparison__consensus__p_a") - F("comparison__consensus__p_b")),
         )
         .filter(sure__gte=least, size__gte=CONFIDENT_MARGIN, against__gt=Value(0.0))
+        .exclude(comparison__status=Comparison.Status.WITHDRAWN)
+        .exclude(comparison__in=answered)
         .order_by("-size", "comparison_id")
     )
     considered = against.count()
