@@ -73,12 +73,14 @@ def _dataset(name: str, project: Project, by: Any) -> Dataset:
     if dataset is None:
         dataset = Dataset(project=project, name=name)
         try:
-            dataset.full_clean(exclude=["project"])
+            dataset.clean_fields(exclude=["project"])
         except ValidationError as error:
             raise Invalid(f"name: {' '.join(error.messages)} (got {name!r})", field="name") from None
-        dataset.save()
-        record("dataset.created", dataset, by=by, project=project)
-    elif dataset.project_id != project.pk:
+        _, new = Dataset.objects.get_or_create(name=name, defaults={"project": project})
+        dataset = Dataset.objects.select_for_update().get(name=name)  # perhaps made by another in the meantime
+        if new:
+            record("dataset.created", dataset, by=by, project=project)
+    if dataset.project_id != project.pk:
         raise NotFound(f"The name {name!r} belongs to a dataset of another project.", code="dataset_elsewhere")
     return dataset
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotate.models import Assignment, Comparison, Judge, JudgeCall, Judgement
 from annotate.services import importing, projects
 from curation.handlers import judging, rubrics
-from curation.models import Aggregation, Consensus, DatasetRow, DatasetVersion, NoiseScore, RoutingDecision
+from curation.models import Aggregation, Consensus, Dataset, DatasetRow, DatasetVersion, NoiseScore, RoutingDecision
 from curation.services import building, routing, verbs
 from models_rt.records import Usage, Verdict
 from tests.annotate.test_races import together
@@ -25,10 +25,15 @@ from tests.build import (
     make_judge,
     make_judgement,
     make_judgements,
+    make_model,
     make_project,
     make_rater,
 )
+from tests.build import (
+    make_version as make_ready,
+)
 from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Invalid
 from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Run
@@ -227,3 +232,55 @@ def test_no_row_moves_into_or_out_of_a_ready_version() -> None:
     with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
         DatasetRow.objects.filter(version=ready, position=0).update(version=unfinished)
     row.delete()
+
+
+# --- what comes back to people ---------------------------------------------------------------------------------------
+
+
+def test_a_model_does_not_ask_again_what_people_have_confirmed_nor_what_was_withdrawn() -> None:
+    project = make_judged(3, "AA")
+    first, gone, next_ = Comparison.objects.order_by("id")
+    aggregation = make_aggregation(project)
+    for comparison in (first, gone, next_):
+        make_consensus(aggregation, comparison, (0.9, 0.05, 0.05))
+    model = make_model(make_ready(project, []), [first, gone, next_])
+    assert verbs.run_here("return", project, {"model": model.name, "limit": 1}).result["comparisons"] == [first.pk]
+    make_judgement(first, make_rater(project), -1)  # the label stands
+    Comparison.objects.filter(pk=gone.pk).update(status="withdrawn")
+    assert verbs.run_here("return", project, {"model": model.name, "limit": 1}).result["comparisons"] == [next_.pk]
+
+
+# --- odd material ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["majority", "dawid-skene"])
+@pytest.mark.parametrize("letters", ["T", "A", "TT", "X", "AX"])
+def test_few_and_even_judgements_go_through_the_whole_loop(letters: str, method: str) -> None:
+    project = make_judged(3, letters, overlap=max(2, len(letters)))
+    make_comparison(project)  # nobody said anything
+    if letters == "X":
+        with pytest.raises(Invalid):
+            verbs.run_here("aggregate", project, {"method": method})
+        return
+    verbs.run_here("aggregate", project, {"method": method})
+    verbs.run_here("noise", project, {"method": "all"})
+    verbs.run_here("route", project, {"budget": 3})
+    version = building.start("prefs", project, {"method": method, "min_probability": 0}, by=None, wake=False)
+    if "T" in letters:  # a tie is no pair
+        with pytest.raises(Invalid, match="no row"):
+            ledger.execute(version.run_id or 0)
+        return
+    ledger.execute(version.run_id or 0)
+    version.refresh_from_db()
+    assert version.status == "ready"
+    assert version.run is not None
+    json.dumps([version.statistics, version.run.result], allow_nan=False)
+    assert "nan" not in version.card
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_versions_of_one_dataset_are_two_versions() -> None:
+    project = make_judged()
+    made = together([lambda: building.start("prefs", project, {}, by=None, wake=False)] * 4)
+    assert sorted(version.number for version in made) == [1, 2, 3, 4]
+    assert Dataset.objects.count() == 1
