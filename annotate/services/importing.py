@@ -232,7 +232,8 @@ def start_import(
     parser_of(format)
     with store.writing("application/octet-stream") as incoming:
         shutil.copyfileobj(file, incoming.file, 1 << 20)
-    params = {"artifact": incoming.artifact.sha256, "format": format, "filename": filename[:200]}
+    named = filename.replace("\x00", "?").encode("utf-8", "replace").decode()[:200]  # a system's names may be any bytes
+    params = {"artifact": incoming.artifact.sha256, "format": format, "filename": named}
     return ledger.start("import", project=project, params=params, by=by, wake=wake)
 
 
@@ -242,19 +243,24 @@ def run(execution: ledger.Execution) -> Mapping[str, Any]:
     if project is None:
         raise Invalid("An import belongs to a project.", field="project")
     artifact = Artifact.objects.get(sha256=params["artifact"])
-    rejects = _Rejects()
+    rejects, report, broken = _Rejects(), Report(), None
     with rejects, store.open_artifact(artifact) as file:
-        report = import_stream(
-            project,
-            file,
-            format=params["format"],
-            filename=params["filename"],
-            by=execution.run.created_by,
-            execution=execution,
-            rejects=rejects.write,
-        )
+        try:
+            report = import_stream(
+                project,
+                file,
+                format=params["format"],
+                filename=params["filename"],
+                by=execution.run.created_by,
+                execution=execution,
+                rejects=rejects.write,
+            )
+        except Invalid as error:  # a file that breaks off: what came before is in, or in the rejects file
+            broken = error
     if rejects.incoming:
         execution.keep(rejects.incoming.artifact, REJECTS)
+    if broken:
+        raise broken
     return asdict(report)
 
 

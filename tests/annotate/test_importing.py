@@ -351,6 +351,21 @@ def test_a_file_that_breaks_off_fails_with_its_rows_in(project: Project, monkeyp
     assert Comparison.objects.exists()
 
 
+def test_a_file_that_breaks_off_keeps_what_it_rejected_before(project: Project, storage: Path) -> None:
+    lines = b"no JSON\n" + b"".join(json.dumps({"id": f"r{n}"}).encode() + b"\n" for n in range(50))
+    packed = gzip.compress(lines)[:-8]
+    run = importing.start_import(project, io.BytesIO(packed), filename="cut.jsonl.gz", by=None, wake=False)
+    with pytest.raises(Invalid, match="breaks off"):
+        ledger.execute(run.pk)
+    with store.open_artifact(run.artifacts.get(name=importing.REJECTS).artifact) as file:
+        assert json.loads(file.readline())["line"] == 1
+
+
+def test_a_file_name_that_is_no_text_is_no_reason_to_fail(project: Project, storage: Path) -> None:
+    run = importing.start_import(project, io.BytesIO(b""), filename="umlaut-\udcfc\x00.jsonl", by=None, wake=False)
+    assert run.params["filename"] == "umlaut-??.jsonl"
+
+
 def test_a_full_disk_under_the_rejects_file_fails_the_run_and_loses_no_row(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
