@@ -22,7 +22,9 @@ from tiebreak.core.errors import Invalid
 
 
 def judge_of(judge: Judge) -> rt_judges.Judge:
-    """The runtime's judge for a row. Raises Invalid naming the field that does not fit."""
+    """The runtime's judge for a row. Raises Invalid naming the field that does not fit, NotFound for a reward model
+    that its project does not have.
+    """
     try:
         kind = rt_judges.get(judge.kind)
         if judge.kind == "reward-model":

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from annotate.models import Assignment, Comparison, Judge, JudgeCall, Judgement
 from annotate.services import importing, projects
-from curation.handlers import judging, rubrics
+from curation.handlers import backends, judging, rubrics
 from curation.models import Aggregation, Consensus, Dataset, DatasetRow, DatasetVersion, NoiseScore, RoutingDecision
 from curation.services import building, routing, verbs
 from models_rt.records import Usage, Verdict
@@ -33,7 +33,7 @@ from tests.build import (
     make_version as make_ready,
 )
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Invalid
+from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Run
@@ -284,3 +284,10 @@ def test_two_first_versions_of_one_dataset_are_two_versions() -> None:
     made = together([lambda: building.start("prefs", project, {}, by=None, wake=False)] * 4)
     assert sorted(version.number for version in made) == [1, 2, 3, 4]
     assert Dataset.objects.count() == 1
+
+
+def test_a_project_cannot_judge_by_the_reward_model_of_another() -> None:
+    model = make_model(make_ready(make_judged(), []))
+    judge = make_judge(make_project(), kind="reward-model", config={"reward_model": model.name})
+    with pytest.raises(NotFound, match=model.name):
+        backends.judge_of(judge)
