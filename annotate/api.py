@@ -29,7 +29,7 @@ from tiebreak.api.negotiation import TakeIt
 from tiebreak.api.parsers import NDJSONParser, StrictJSONParser
 from tiebreak.api.permissions import Scoped, project_for, visible_projects
 from tiebreak.api.ranges import serve
-from tiebreak.core.errors import Invalid, NotFound, TooLarge
+from tiebreak.core.errors import Invalid, NotAllowed, NotFound, TooLarge
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
 
@@ -229,10 +229,16 @@ class RunViewSet(Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         return Response(shapes.RunOut(ledger.retry(self._mine(request), by=request.user)).data)
 
     def _mine(self, request: Request) -> Run:
-        """The run, if this caller may change it: a curator of its project, or whoever started it where it has none."""
+        """The run, if this caller may change it: a curator of its project, or whoever started it where it has none.
+
+        A token without the scope curate changes only what its user started.
+        """
         run = self.get_object()
         if run.project:
             project_for(request, run.project.slug, Can.CURATE)
+        token = request.auth
+        if isinstance(token, ApiToken) and Scope.CURATE not in token.scopes and run.created_by_id != request.user.pk:
+            raise NotAllowed("This token may change only runs that its user started.", code="scope_too_small")
         return run
 
 

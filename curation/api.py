@@ -203,7 +203,11 @@ class RewardModelViewSet(
         """Rewards of completions. A worker computes them: the answer is a run, whose result holds `rewards`."""
         given = shapes.ScoreIn(data=request.data)
         given.is_valid(raise_exception=True)
-        run = rewards.start_scoring(self.get_object(), given.validated_data["rows"], by=request.user)
+        model = self.get_object()
+        project_for(request, model.project.slug, Can.CURATE)  # it takes a worker's time: reading is not enough
+        if isinstance(request.auth, ApiToken) and not {Scope.TRAIN, Scope.CURATE} & set(request.auth.scopes):
+            raise NotAllowed("Scoring takes a token with the scope train or curate.", code="scope_too_small")
+        run = rewards.start_scoring(model, given.validated_data["rows"], by=request.user)
         return Response({"run": run.pk}, status=202, headers={"Location": f"/api/v1/runs/{run.pk}/"})
 
 
