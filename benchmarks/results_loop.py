@@ -83,11 +83,16 @@ def loop(name: str, file: Path, scratch: Path, env: dict[str, str]) -> dict[str,
             print(
                 f"    {point['human_share']:.2f}  {shown(point['accuracy'])}   at random {point['random_accuracy']:.3f}"
             )
-    found = [one_split(name, seed, scratch, env) for seed in SEEDS]
+    splits = {seed: one_split(name, seed, scratch, env) for seed in SEEDS}
+    empty = [seed for seed, figures in splits.items() if not figures["n"]]
+    if empty:
+        print(f"  splits {', '.join(map(str, empty))} hold no group out: there are few")
+    tested = {seed: figures for seed, figures in splits.items() if figures["n"]}
+    found = list(tested.values())
     gains = [f["accuracy"]["value"] - f["length_baseline"]["value"] for f in found]
     fitted = [f["accuracy"]["value"] - f["length_fitted"]["value"] for f in found]
     print("  held-out      rows groups  reward model           longer wins   length as learned   calibration error")
-    for seed, f in zip(SEEDS, found, strict=True):
+    for seed, f in tested.items():
         longer, learned = f["length_baseline"]["value"], f["length_fitted"]["value"]
         sizes = f"split {seed}   {f['n']:>9} {f['groups']:>6}"
         print(f"  {sizes}  {shown(f['accuracy'])}   {longer:.3f}         {learned:.3f}               {f['ece']:.3f}")
