@@ -111,7 +111,7 @@ def loop(name: str, file: Path, scratch: Path, env: dict[str, str]) -> dict[str,
 
 
 def one_split(name: str, seed: int, scratch: Path, env: dict[str, str]) -> dict[str, Any]:
-    """Build a version that holds out other groups for each seed, train on it, and return the figures of its test split."""
+    """Build a version whose seed chooses the groups held out, train on it, and return the figures of its test split."""
     recipe = scratch / f"{name}-{seed}.json"
     recipe.write_text(json.dumps(RECIPES[name] | {"split": SPLIT | {"seed": seed}}))
     print(f"  {recipe.name}: {recipe.read_text()}")
