@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from annotate.models import Assignment, Comparison, Judge, JudgeCall, Judgement
@@ -25,6 +27,7 @@ from tests.build import (
     make_judge,
     make_judgement,
     make_judgements,
+    make_member,
     make_model,
     make_project,
     make_rater,
@@ -33,6 +36,7 @@ from tests.build import (
     make_version as make_ready,
 )
 from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Role
 from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
@@ -291,3 +295,15 @@ def test_a_project_cannot_judge_by_the_reward_model_of_another() -> None:
     judge = make_judge(make_project(), kind="reward-model", config={"reward_model": model.name})
     with pytest.raises(NotFound, match=model.name):
         backends.judge_of(judge)
+
+
+def test_a_version_whose_build_was_cancelled_in_the_queue_does_not_say_that_it_is_being_written(client: Client) -> None:
+    project = make_judged()
+    owner = make_member(project, Role.OWNER)
+    version = building.start("prefs", project, {}, by=owner, wake=False)
+    assert version.run is not None
+    ledger.cancel(version.run, by=owner)
+    client.force_login(owner)
+    page = client.get(reverse("version", args=[project.slug, "prefs", version.number])).content.decode()
+    assert "The build stopped:" in page
+    assert "cancelled" in page
