@@ -10,7 +10,7 @@ import numpy.typing as npt
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
-from annotate.models import Assignment, Comparison, Rater
+from annotate.models import Assignment, Comparison, Judgement, Rater
 from curation.models import Aggregation, Consensus, RaterSkill
 from curation.stats import (
     Aggregate,
@@ -178,6 +178,11 @@ def _settle(project: Project) -> dict[str, int]:
     full = Comparison.objects.filter(~Exists(reading), project=project, seats_taken__gte=F("overlap"), overlap__gt=0)
     sure = full.filter(consensus__p_a__gte=SETTLED) | full.filter(consensus__p_b__gte=SETTLED)
     sure |= full.filter(consensus__p_tie__gte=SETTLED)
+    # Everyone who answered said "both bad" and no more: there is no side to be found by asking on.
+    sure |= full.filter(
+        ~Exists(Judgement.objects.current().filter(comparison=OuterRef("pk"), preference__isnull=False)),
+        Exists(Judgement.objects.current().filter(comparison=OuterRef("pk"), both_bad=True)),
+    )
     settled = Comparison.objects.filter(pk__in=sure.values("pk"), status=Comparison.Status.OPEN).update(
         status="settled"
     )

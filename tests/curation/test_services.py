@@ -81,6 +81,15 @@ def test_aggregation_settles_the_agreed_and_marks_the_disputed() -> None:
     assert Comparison.objects.get(external_id="c001").status == "settled"
 
 
+def test_what_all_call_bad_and_no_more_is_settled_without_a_side() -> None:
+    project = make_project(overlap=2)
+    make_judgements(make_comparison(project, "bad"), "XX")
+    make_judgements(make_comparison(project, "good"), "AA")
+    verbs.run_here("aggregate", project, {"method": "majority"})
+    assert Comparison.objects.get(external_id="bad").status == "settled"
+    assert not Consensus.objects.filter(comparison__external_id="bad").exists()
+
+
 def test_both_orders_of_a_judge_are_one_vote() -> None:
     project = make_project()
     comparison = make_comparison(project)

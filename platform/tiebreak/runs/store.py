@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Final, cast
 
 from django.conf import settings
 
 from tiebreak.core.errors import NotFound, Unavailable
 
 from .models import Artifact
+
+INCOMING: Final = ".incoming-"
+LEFT_AFTER: Final = 24 * 3600.0  # seconds; no write takes that long
 
 
 def root() -> Path:
@@ -78,7 +81,7 @@ def writing(media_type: str) -> Iterator[Incoming]:
     temporary = ""
     try:
         base.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=base, prefix=".incoming-")
+        handle, temporary = tempfile.mkstemp(dir=base, prefix=INCOMING)
         with os.fdopen(handle, "wb") as raw:
             hashing = _Hashing(raw)
             incoming = Incoming(cast(IO[bytes], hashing))
@@ -104,6 +107,14 @@ def writing(media_type: str) -> Iterator[Incoming]:
     incoming.artifact, _ = Artifact.objects.get_or_create(
         sha256=digest, defaults={"size": hashing.size, "media_type": media_type}
     )
+
+
+def sweep(now: float) -> int:
+    """Remove what writers that were killed have left: unfinished files older than a day. Returns how many."""
+    old = [path for path in root().glob(f"{INCOMING}*") if now - path.stat().st_mtime > LEFT_AFTER]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def put(data: bytes, media_type: str) -> Artifact:

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.core.cache import cache
 from django.utils import timezone
 
-from . import health, ledger
+from . import health, ledger, store
 
 
 @shared_task(name="runs.execute")
@@ -17,4 +17,5 @@ def execute_run(run_id: int) -> None:
 @shared_task(name="runs.reap")
 def reap_runs() -> dict[str, int]:
     cache.set(health.WORKER_KEY, timezone.now(), 3600)
+    store.sweep(timezone.now().timestamp())
     return ledger.reap()
