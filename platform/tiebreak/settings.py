@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "tiebreak.core.middleware.SignedOutMiddleware",
     "tiebreak.core.middleware.DomainErrorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

@@ -117,6 +117,35 @@ def test_nothing_chosen_is_not_sent_and_a_refusal_keeps_what_was_typed(
     page.close()
 
 
+def test_who_was_signed_out_in_mid_work_signs_in_elsewhere_and_sends_what_stands_here(
+    browser: Browser, live_server: Any, project: Project
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    sign_in(page, live_server)
+    ready(page)
+    page.keyboard.press("2")
+    context.clear_cookies(name="sessionid")
+    page.keyboard.press("Control+Enter")
+    told = page.locator("#problems")
+    expect(told).to_contain_text("You are signed out.")
+    expect(told).to_be_in_viewport()
+    expect(page.locator("#answer")).to_be_visible()
+    with context.expect_page() as opened:
+        told.get_by_role("link", name="Sign in").click()
+    other = opened.value
+    other.get_by_label("Username").fill("ada")
+    other.get_by_label("Password").fill(PASSWORD)
+    other.get_by_role("button", name="Sign in").click()
+    expect(other).to_have_url(f"{live_server.url}/p/chat/compare/")
+    action = page.locator("#answer").get_attribute("action") or ""
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(f'#answer[action="{action}"]')).to_have_count(0)
+    expect(told).to_be_empty()
+    assert Judgement.objects.count() == 1
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_screen_fits_and_is_accessible(

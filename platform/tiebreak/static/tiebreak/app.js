@@ -113,11 +113,23 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
   if (xhr.status < 400 || !target) return;
   const region = problemRegion();
-  const replacesTarget = target.id && new DOMParser().parseFromString(xhr.responseText, "text/html").getElementById(target.id);
-  if (replacesTarget || !region) return;
+  const answer = new DOMParser().parseFromString(xhr.responseText, "text/html");
+  if (!region || (target.id && answer.getElementById(target.id))) return;
+  const main = answer.querySelector("main");
+  if (main) event.detail.serverResponse = main.innerHTML; // a whole page within this one would bring its frame along
   event.detail.target = region;
   event.detail.swapOverride = "innerHTML";
   event.detail.shouldSwap = true;
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target === problemRegion()) event.detail.target.scrollIntoView({ block: "nearest" });
+});
+
+// Signing in again, in another tab, makes a new token: a page that was open before must not be refused for its old one.
+document.addEventListener("htmx:configRequest", (event) => {
+  const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+  if (token && event.detail.parameters.csrfmiddlewaretoken) event.detail.parameters.csrfmiddlewaretoken = token;
 });
 
 document.addEventListener("htmx:sendError", () => {
@@ -138,6 +150,8 @@ function refresh(within = document) {
 
 document.addEventListener("htmx:load", (event) => refresh(event.detail.elt));
 document.querySelectorAll("[data-toggle-theme]").forEach(showTheme);
+// On a narrow screen the row of pages is cut off: begin it so that the page which is open shows.
+for (const here of document.querySelectorAll("header nav [aria-current]")) here.scrollIntoView({ block: "nearest", inline: "nearest" });
 document.querySelectorAll("[data-open-help]").forEach((button) => { button.hidden = false; });
 setInterval(showTimes, 30_000);
 refresh();
