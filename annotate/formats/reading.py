@@ -128,7 +128,7 @@ def _json_lines(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Recor
             yield Record(line, data, "", 0)
         elif data.strip():
             try:
-                yield Record(line, loads_strict(data, field="row"), "", len(data))
+                yield Record(line, loads_strict(data.rstrip(b"\r\n"), field="row"), "", len(data))
             except TextError as error:
                 yield Record(line, RowError.of(error), data[:1000].decode("utf-8", "backslashreplace"), 0)
 

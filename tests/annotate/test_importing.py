@@ -206,6 +206,7 @@ def test_bad_rows_are_named_by_line_and_field_and_the_others_go_in(project: Proj
     assert [(r.line, r.field) for r in rejects] == [(2, "row"), (3, "prompt"), (4, "prompt"), (5, "row"), (6, "id")]
     told = [r.message for r in rejects]
     assert "valid JSON" in told[0]
+    assert "at line 1," in told[0]  # of the row, which is one line of the file
     assert "NUL" in told[1]
     assert "at most 1,000,000 characters, got 5,000,000" in told[2]
     assert "0xe9" in told[3]
