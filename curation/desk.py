@@ -106,5 +106,6 @@ def beside_fields(form: Form) -> Iterator[None]:
         yield
     except DomainError as error:
         field = error.params.get("field")
-        text = error.message.removeprefix(f"{field}: ")
-        form.add_error(field if field in form.fields else None, text[:1].upper() + text[1:])
+        beside = field if field in form.fields else None  # what stands elsewhere must say what it is about
+        text = error.message.removeprefix(f"{field}: ") if beside else error.message
+        form.add_error(beside, text[:1].upper() + text[1:])

@@ -319,7 +319,9 @@ def member_remove(desk: Desk, pk: int) -> HttpResponse:
     with desk.refusals():
         accounts.remove_member(member, by=desk.user)
         desk.say(_("%(name)s is no longer a member.") % {"name": member.user})
-    return redirect("home") if member.user_id == desk.user.pk else desk.go("members")
+        if member.user_id == desk.user.pk:
+            return redirect("home")
+    return desk.go("members")
 
 
 def _tokens(request: HttpRequest, form: TokenForm, *, status: int = 200, secret: str = "") -> HttpResponse:

@@ -339,7 +339,7 @@ def _known(data: object, kind: type[Any], path: str, *, required: bool = False) 
     names = [each.name for each in fields(kind)]
     prefix = f"{path}." if path else ""
     for name in data:
-        _expect(f"{prefix}{name}", name in names, f"one of {', '.join(names)}", "an unknown field")
+        _expect(f"{prefix}{name}", name in names, f"one of {', '.join(names)}", name)
     for name in names if required else ():
         _expect(f"{prefix}{name}", name in data, "a value", "no such field")
     return dict(data)

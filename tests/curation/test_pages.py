@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -514,3 +515,30 @@ def test_a_token_is_bound_to_what_its_owner_has() -> None:
     assert signed_in(user).post(reverse("token-revoke", args=[token.pk])).status_code == 404
     assert Client().get(reverse("tokens")).status_code == 302
     assert Project.objects.filter(pk=theirs.pk).exists()
+
+
+def test_the_last_owner_who_may_not_leave_is_told_on_the_page_of_members(client: Client) -> None:
+    project = build.make_project()
+    client.force_login(build.make_member(project, Role.OWNER))
+    answer = client.post(reverse("member-remove", args=[project.slug, project.members.get().pk]))
+    assert answer.headers["Location"] == reverse("members", args=[project.slug])
+
+
+def test_a_field_that_no_recipe_has_is_named_on_the_page(client: Client) -> None:
+    project = build.make_project()
+    client.force_login(build.make_member(project, Role.OWNER))
+    posted = {"name": "prefs", "recipe": '{"methud": "majority"}'}
+    answer = client.post(reverse("build", args=[project.slug]), posted)
+    assert "got &#x27;methud&#x27;" in answer.text
+
+
+@pytest.mark.parametrize(("role", "page"), [(Role.VIEWER, "project"), (Role.ANNOTATOR, "compare")])
+def test_the_switcher_leads_to_a_page_that_the_role_may_open(client: Client, role: Role, page: str) -> None:
+    project, other = build.make_project(), build.make_project()
+    user = build.make_member(project, role)
+    build.make_member(project, Role.OWNER)
+    Membership.objects.create(project=other, user=user, role=Role.OWNER)
+    client.force_login(user)
+    menu = client.get(reverse("home")).text.partition('class="switcher"')[2].partition("</details>")[0]
+    hrefs = re.findall(r'href="([^"]*)"', menu)
+    assert sorted(hrefs) == sorted([reverse(page, args=[project.slug]), reverse("project", args=[other.slug])])
