@@ -31,7 +31,8 @@ class VerbCommand(BaseCommand):
         raise NotImplementedError
 
     def tell(self, result: Mapping[str, Any]) -> str:
-        return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in result.items())
+        told = ((key.replace("_", " "), _in_words(value)) for key, value in result.items())
+        return ", ".join(f"{key} {words}" for key, words in told if words)
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         self.verbosity = options["verbosity"]
@@ -70,10 +71,29 @@ class VerbCommand(BaseCommand):
             self.progress_to.flush()
 
 
+def _in_words(value: Any) -> str:
+    """A value for the terminal: a figure with its interval; nothing for what is empty or only --json has room for."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
+        if value["value"] is None:
+            return f"unknown ({value['reason']})" if value.get("reason") else ""
+        between = f" [{value['low']:.2f}, {value['high']:.2f}]" if value["low"] is not None else ""
+        return f"{value['value']:.2f}{between}"
+    if isinstance(value, Mapping):
+        parts = [f"{key} {_in_words(each)}" for key, each in value.items()]
+        return f"({', '.join(parts)})" if parts else ""
+    if isinstance(value, list):
+        return "" if any(isinstance(each, Mapping) for each in value) else " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
 def project_named(slug: str) -> Project:
     """The project of a command's argument. Commands act as the machine's operator: no membership is asked."""
     project = Project.objects.filter(slug=slug).first()
     if project is None:
         known = ", ".join(Project.objects.values_list("slug", flat=True)[:20]) or "none yet"
-        raise CommandError(f"There is no project {slug!r} (there are: {known}).", returncode=1)
+        raise CommandError(
+            f"There is no project {slug!r} (there are: {known}); import_comparisons --create makes one.", returncode=1
+        )
     return project

@@ -54,10 +54,14 @@ def consensus_entropy(posterior: npt.ArrayLike) -> Scores:
     table = _posterior(posterior)
     score = entropy(table) / np.log2(K)
     texts = [
-        "" if np.isnan(s) else f"raters are split: a {row[A]:.0%}, tie {row[TIE]:.0%}, b {row[B]:.0%}"
+        "" if np.isnan(s) else f"{_spread(row)}: a {row[A]:.0%}, tie {row[TIE]:.0%}, b {row[B]:.0%}"
         for s, row in zip(score, table, strict=True)
     ]
     return Scores(score, texts)
+
+
+def _spread(row: npt.NDArray[np.float64]) -> str:
+    return "raters are split" if row.max() < 0.9 else "raters agree"
 
 
 def reward_model_disagreement(posterior: npt.ArrayLike, margin: npt.ArrayLike) -> Scores:

@@ -17,6 +17,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from annotate.management.base import VerbCommand
 from annotate.models import Comparison, Judge, Rubric
 from curation.management.commands import evaluate_reward_model, train_reward_model
 from curation.models import DatasetVersion
@@ -318,3 +319,14 @@ def test_as_a_process_it_ends_with_0_1_or_2_and_prints_its_object_last(project: 
     misused = manage("aggregate", "chat", "--metod", "majority")
     assert (misused.returncode, misused.stdout) == (2, "")
     assert "--metod" in misused.stderr
+
+
+def test_a_result_is_told_in_words_a_figure_with_its_interval_and_nothing_for_what_is_empty() -> None:
+    figure = {"n": 8, "low": 2 / 3, "high": 1.0, "value": 0.875, "reason": ""}
+    unknown = {"n": 0, "low": None, "high": None, "value": None, "reason": "nobody answered twice"}
+    result = {"run_seconds": 5.48, "accuracy": figure, "alpha": unknown, "bins": [{"n": 1}], "stopped_by": None}
+    told = VerbCommand().tell(result | {"decisions": {"keep": 2, "ask_people": 29}})
+    assert told == (
+        "run seconds 5.48, accuracy 0.88 [0.67, 1.00], alpha unknown (nobody answered twice), "
+        "decisions (keep 2, ask_people 29)"
+    )

@@ -14,7 +14,7 @@ class Command(VerbCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("version", help="NAME@VERSION")
+        parser.add_argument("version", help="NAME@VERSION; NAME alone: its latest")
         parser.add_argument("--format", default="trl", help="trl (conversational), trl-text, native or parquet")
         parser.add_argument("--to", type=Path, required=True, help="a folder; made where it is missing")
 
@@ -22,4 +22,7 @@ class Command(VerbCommand):
         return exporting.export_to(verbs.ready(verbs.version_named(version)), format=format, folder=to)
 
     def tell(self, result: Mapping[str, Any]) -> str:
-        return "\n".join(f"{f['rows']:>8} rows  {f['sha256'][:16]}…  {f['path']}" for f in result["files"])
+        beside = ("README.md", "manifest.json")  # they hold no rows
+        counts = [" " * 13 if Path(f["path"]).name in beside else f"{f['rows']:>8} rows" for f in result["files"]]
+        told = zip(counts, result["files"], strict=True)
+        return "\n".join(f"{count}  {f['sha256'][:16]}…  {f['path']}" for count, f in told)

@@ -11,9 +11,9 @@ class Command(RunCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--policy")
+        parser.add_argument("--policy", help="uncertainty (default) or random")
         parser.add_argument("--budget", type=int, help="people's judgements that may be asked for")
-        parser.add_argument("--exploration", type=float)
-        parser.add_argument("--audit", type=float)
-        parser.add_argument("--seed", type=int)
+        parser.add_argument("--exploration", type=float, help="share of the budget drawn at random; default 0.05")
+        parser.add_argument("--audit", type=float, help="share of the budget that checks the judges; default 0.05")
+        parser.add_argument("--seed", type=int, help="of what is drawn; the same one draws the same")
         parser.add_argument("--simulate", action="store_true", help="show what it would do on what is collected")

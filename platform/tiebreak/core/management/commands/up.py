@@ -16,8 +16,8 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default 127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000, help="default 8000")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         with socket.socket() as probe:
