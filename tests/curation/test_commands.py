@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -330,3 +331,12 @@ def test_a_result_is_told_in_words_a_figure_with_its_interval_and_nothing_for_wh
         "run seconds 5.48, accuracy 0.88 [0.67, 1.00], alpha unknown (nobody answered twice), "
         "decisions (keep 2, ask_people 29)"
     )
+
+
+def test_the_demo_refuses_a_port_at_which_something_else_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, error = refused("demo", "--no-serve", f"--port={port}")
+    assert status == 1
+    assert f"127.0.0.1:{port}" in error["message"]
+    assert not Project.objects.exists()

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from annotate.management.base import VerbCommand
 from curation.demo import Demo, demo
@@ -20,6 +20,10 @@ class Command(VerbCommand):
         parser.add_argument("--port", type=int, help="default: 8000, or the next free one")
 
     def perform(self, *, no_serve: bool, port: int | None, **options: Any) -> Mapping[str, Any]:
+        if port is not None and _answers(port):  # the loop would pull its dataset from whoever answers there
+            raise CommandError(
+                f"Something answers at 127.0.0.1:{port} already; try another --port, or none.", returncode=1
+            )
         call_command("migrate", verbosity=0)
         with demo(self.say, self.stderr.write, port or _free_port(8000)) as running:
             running.loop()
@@ -50,10 +54,10 @@ def _summary(running: Demo) -> dict[str, Any]:
     return {"project": running.project.slug, "steps": steps, "seconds": round(sum(s.seconds for s in running.steps), 1)}
 
 
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _free_port(first: int) -> int:
-    for port in range(first, first + 50):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    return first
+    return next((port for port in range(first, first + 50) if not _answers(port)), first)
