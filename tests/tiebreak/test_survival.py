@@ -25,7 +25,7 @@ from annotate.models import JudgeCall, Judgement
 from curation.services import verbs
 from tests.build import make_comparison, make_judge, make_project
 from tests.llm import Server, serving
-from tiebreak.runs import ledger
+from tiebreak.runs import health, ledger
 from tiebreak.runs.models import Run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -127,3 +127,19 @@ def test_a_run_started_while_redis_lost_its_message_is_found_by_the_reaper(llm: 
     finally:
         kill(worker)
     assert Judgement.objects.count() == 2
+
+
+def test_a_worker_makes_itself_known_and_finds_what_waits_as_soon_as_it_starts(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    project = make_project()
+    make_comparison(project, a="short", b="longer")
+    make_judge(project)
+    run = verbs.start("judge", project, {"judge": "judge"}, by=None)
+    redis.Redis.from_url(settings.ENV.redis_url).flushall()
+    Run.objects.filter(pk=run.pk).update(woken_at=None)  # its message is long lost
+    worker = start_worker(log)
+    try:
+        until(lambda: Run.objects.get(pk=run.pk).status == "succeeded", log)
+        assert health.workers().ok
+    finally:
+        kill(worker)
