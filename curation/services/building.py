@@ -36,6 +36,7 @@ from tiebreak.core.models import record
 from tiebreak.core.transitions import move
 from tiebreak.runs import ledger, store
 from tiebreak.runs.ledger import Execution
+from tiebreak.runs.models import Run
 
 from . import loading
 from .aggregating import METHODS, alpha_of
@@ -112,15 +113,14 @@ def run(execution: Execution) -> Mapping[str, Any]:
             move(version, DatasetVersion.Status.BUILDING)
         for part in (version.files, version.rows, version.dropped_rows):
             part.all().delete()
-    try:
-        _build(execution, version)
-    except Exception:
-        if version.status == DatasetVersion.Status.BUILDING:
-            with transaction.atomic():
-                execution.fence()
-                move(version, DatasetVersion.Status.FAILED, event="dataset.failed", project=version.dataset.project)
-        raise
+    _build(execution, version)
     return _told(version)
+
+
+def stopped(run_: Run) -> None:
+    """The build's run failed or was cancelled, in a worker's hands or in the queue: its version will not come."""
+    for version in DatasetVersion.objects.filter(run=run_, status=DatasetVersion.Status.BUILDING):
+        move(version, DatasetVersion.Status.FAILED, event="dataset.failed", project=run_.project_id)
 
 
 def _build(execution: Execution, version: DatasetVersion) -> None:

@@ -45,6 +45,12 @@ def test_every_kind_of_run_has_a_handler_that_takes_an_execution(kind: str) -> N
     assert list(inspect.signature(handler_of(kind)).parameters) == ["execution"]
 
 
+@pytest.mark.parametrize("kind", sorted(kind for kind, told in KINDS.items() if told.stopped))
+def test_what_is_told_that_a_run_stopped_is_there_and_takes_a_run(kind: str) -> None:
+    module, _, name = KINDS[kind].stopped.rpartition(".")
+    assert len(inspect.signature(getattr(import_module(module), name)).parameters) == 1
+
+
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_every_routing_policy_selects(policy: str) -> None:
     wanted = {"features", "budget", "rng", "exploration", "audit_share"}

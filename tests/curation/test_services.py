@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, transaction
+from django.utils import timezone
 
 from annotate.models import Comparison, Rater
 from curation.exports.files import rows_digest
@@ -351,3 +353,39 @@ def test_lines_go_on_after_a_cursor() -> None:
 
 def test_aggregation_methods_and_verbs_agree() -> None:
     assert set(verbs.AggregateParams.model_fields["method"].annotation.__args__) == set(aggregating.METHODS)
+
+
+# --- builds that stop ------------------------------------------------------------------------------------------------
+
+
+def test_a_build_that_is_cancelled_in_the_queue_is_no_longer_building() -> None:
+    version = building.start("prefs", make_world(6), {}, by=None, wake=False)
+    assert version.run is not None
+    ledger.cancel(version.run, by=make_user())
+    version.refresh_from_db()
+    assert version.status == "failed"
+    assert Event.objects.filter(verb="dataset.failed", target_id=str(version.pk)).count() == 1
+
+
+def test_a_build_whose_workers_all_die_is_no_longer_building() -> None:
+    version = building.start("prefs", make_world(6), {}, by=None, wake=False)
+    assert version.run is not None
+    later = timezone.now()
+    for _ in range(version.run.max_attempts):
+        assert ledger.claim(version.run.pk) is not None
+        version.refresh_from_db()
+        assert version.status == "building"  # it may still come
+        later += timedelta(hours=1)
+        ledger.reap(later)
+    version.refresh_from_db()
+    assert version.status == "failed"
+
+
+def test_a_build_that_waits_for_the_database_is_still_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*args: Any) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(building, "_build", lost)
+    with pytest.raises(OperationalError):
+        build(make_world(6))
+    assert DatasetVersion.objects.get().status == "building"

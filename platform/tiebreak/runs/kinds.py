@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from .ledger import Execution
+    from .models import Run
 
 Handler = Callable[["Execution"], Mapping[str, Any]]
 
@@ -17,6 +18,7 @@ class Kind(NamedTuple):
     queue: str
     handler: str  # dotted path of a function that takes an Execution and returns the run's result
     lease_seconds: int = 60
+    stopped: str = ""  # dotted path, called with a run that ended without success, in the transaction that ended it
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -26,7 +28,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "aggregate": Kind("Aggregate judgements", "default", "curation.services.aggregating.run"),
     "route": Kind("Route comparisons", "default", "curation.services.routing.run"),
     "noise": Kind("Score noise", "default", "curation.services.noise.run"),
-    "build": Kind("Build a dataset version", "default", "curation.services.building.run"),
+    "build": Kind(
+        "Build a dataset version",
+        "default",
+        "curation.services.building.run",
+        stopped="curation.services.building.stopped",
+    ),
     "train": Kind("Train a reward model", "gpu", "curation.handlers.rewards.train"),
     "evaluate": Kind("Evaluate a reward model", "gpu", "curation.handlers.rewards.evaluate"),
     "score": Kind("Score completions", "gpu", "curation.handlers.rewards.score"),
@@ -43,6 +50,16 @@ def kind_of(name: str) -> Kind:
 
 
 def handler_of(name: str) -> Handler:
-    module, _, function = kind_of(name).handler.rpartition(".")
-    handler: Handler = getattr(import_module(module), function)
+    handler: Handler = _resolve(kind_of(name).handler)
     return handler
+
+
+def stopped(run: Run) -> None:
+    """Tell what the run was to make that it will not be made."""
+    if path := kind_of(run.kind).stopped:
+        _resolve(path)(run)
+
+
+def _resolve(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)

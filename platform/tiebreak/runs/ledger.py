@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from tiebreak.core.errors import BackendError, Conflict, DomainError, Invalid
 from tiebreak.core.models import record
 
-from .kinds import handler_of, kind_of
+from .kinds import handler_of, kind_of, stopped
 from .models import Artifact, Run, RunArtifact
 
 log = logging.getLogger("tiebreak.runs")
@@ -205,6 +205,8 @@ class Execution:
                 status=status, finished_at=timezone.now(), lease_expires_at=None, note="", **changes
             ):
                 record(f"run.{status}", self.run, project=self.run.project_id, attempt=self.run.attempt)
+                if status != Run.Status.SUCCEEDED:
+                    stopped(self.run)
 
     def _fail(self, error: Exception) -> None:
         """Transient errors of the outside world and of the database (deadlock, lost connection) go back to the queue;
@@ -263,9 +265,13 @@ def reap(now: datetime | None = None) -> dict[str, int]:
             else {"status": Run.Status.QUEUED, "wakes": 0, "woken_at": None}
         )
         held = Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, attempt=run.attempt, lease_expires_at__lt=now)
-        if held.update(lease_expires_at=None, error=error, **changes):
+        with transaction.atomic():
+            if not held.update(lease_expires_at=None, error=error, **changes):
+                continue
             record("run.reaped", run, project=run.project_id, worker=run.worker, attempt=run.attempt)
-            returned, failed = returned + (not out), failed + out
+            if out:
+                stopped(run)
+        returned, failed = returned + (not out), failed + out
     woken = 0
     for run in Run.objects.due(now).filter(Q(woken_at=None) | Q(woken_at__lt=now - timedelta(seconds=WAKE_SECONDS))):
         quiet = timedelta(seconds=min(WAKE_MOST, WAKE_SECONDS * 2 ** min(run.wakes, 10)))
@@ -282,6 +288,7 @@ def cancel(run: Run, *, by: Any) -> Run:
             status=Run.Status.CANCELLED, finished_at=now, cancel_requested_at=now
         ):
             record("run.cancelled", run, by=by, project=run.project_id)
+            stopped(run)
         elif Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(cancel_requested_at=now):
             record("run.cancel_requested", run, by=by, project=run.project_id)
         else:
