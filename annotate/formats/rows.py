@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ Message = dict[str, str]
 
 FIELDS: Final = (
     "id", "prompt", "completion_a", "completion_b", "generator_a", "generator_b", "completions", "pairs",
-    "group", "reference", "context", "metadata", "gold", "judgements",
+    "group", "reference", "context", "metadata", "gold", "gold_because", "skills", "language", "priority", "judgements",
 )  # fmt: skip
 COMPLETION_FIELDS: Final = ("id", "text", "generator", "rank", "score")
 JUDGEMENT_FIELDS: Final = (
@@ -27,6 +28,11 @@ JUDGEMENT_FIELDS: Final = (
 )  # fmt: skip
 ROLES: Final = ("system", "user", "assistant", "tool")
 LEVELS: Final = 3
+PRIORITIES: Final = (0, 1, 2)
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+SKILL_CHARS: Final = 60
+MOST_SKILLS: Final = 20
+BECAUSE_CHARS: Final = 2000
 NAME_CHARS: Final = 200
 MOST_PAIRS: Final = 20_000  # of one record, all in memory at once: every two of 200 completions
 UNPARSED: Final = "imported without a preference"
@@ -56,8 +62,14 @@ class Turns:
     is_text: bool
 
     @cached_property
+    def json(self) -> str:
+        """The messages as canonical JSON: what is hashed, and what is stored."""
+        said = (f'{{"content":{_quoted(m["content"])},"role":{_quoted(m["role"])}}}' for m in self.messages)
+        return f"[{','.join(said)}]"
+
+    @cached_property
     def sha256(self) -> str:
-        return digest(self.messages)
+        return hashlib.sha256(self.json.encode()).hexdigest()
 
     @property
     def text(self) -> str:
@@ -105,6 +117,10 @@ class Row:
     metadata: Mapping[str, Any] | None = None
     gold: int | None = None
     judgements: tuple[Judgement, ...] = ()
+    gold_because: str = ""
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    priority: int | None = None
 
     @property
     def sha256_a(self) -> str:
@@ -122,7 +138,14 @@ class Row:
         sides = [[c.turns.sha256, c.generator, c.id, c.rank, c.score] for c in (self.a, self.b)]
         said = [list(j.__dict__.values()) for j in self.judgements]
         fields = [self.group, self.reference, self.context, self.metadata or {}, self.gold]
-        return digest([self.id, self.prompt.sha256, sides, fields, said])
+        asked = [self.gold_because, self.skills, self.language, self.priority]
+        more = (
+            [asked] if any(value not in ("", (), None) for value in asked) else []
+        )  # rows without them keep their hash
+        return digest([self.id, self.prompt.sha256, sides, fields, said, *more])
+
+
+_quoted: Final = json.encoder.encode_basestring
 
 
 def digest(value: Any) -> str:
@@ -153,6 +176,9 @@ def parse(record: Any, source: str) -> list[Row]:
         "reference": optional_text(record.get("reference"), "reference"),
         "context": optional_text(record.get("context"), "context"),
         "metadata": metadata(record.get("metadata")),
+        "skills": skills(record.get("skills")),
+        "language": language(record.get("language"), "language"),
+        "priority": priority(record.get("priority")),
     }
     if record.get("completions") is not None:
         return _of_many(record, key, common, source)
@@ -165,13 +191,14 @@ def parse(record: Any, source: str) -> list[Row]:
         )
         for side in "ab"
     )
-    said = judgements(record.get("judgements"))
-    return [Row(key, a=a, b=b, gold=preference(record.get("gold"), "gold"), judgements=said, **common)]
+    said, gold = judgements(record.get("judgements")), preference(record.get("gold"), "gold")
+    because = because_of(record.get("gold_because"), gold)
+    return [Row(key, a=a, b=b, gold=gold, gold_because=because, judgements=said, **common)]
 
 
 def _of_many(record: Mapping[str, Any], key: str, common: Mapping[str, Any], source: str) -> list[Row]:
     """Comparisons between the listed completions: all pairs, the given ones, or those whose ranks differ."""
-    for other in ("completion_a", "completion_b", "generator_a", "generator_b", "gold", "judgements"):
+    for other in ("completion_a", "completion_b", "generator_a", "generator_b", "gold", "gold_because", "judgements"):
         if record.get(other) is not None:
             raise RowError(
                 other, "expected completion_a and completion_b beside it, got completions: no telling which pair"
@@ -342,6 +369,44 @@ def preference(value: Any, field: str) -> int | None:
         value = int(value)  # a column of numbers with gaps is a column of floats
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LEVELS:
         raise RowError(field, f"expected an integer from -{LEVELS} to {LEVELS} or null, got {value!r:.60}")
+    return value
+
+
+def because_of(value: Any, gold: int | None) -> str:
+    """Why the known answer is the right one."""
+    if value is None or value == "":
+        return ""
+    if gold is None:
+        raise RowError("gold_because", "expected beside gold, got no gold")
+    return name(value, "gold_because", most=BECAUSE_CHARS)
+
+
+def skills(value: Any) -> tuple[str, ...]:
+    """Each once, in alphabetical order: a set, as a lane has it."""
+    if value is None:
+        return ()
+    named = {name(skill, f"skills[{n}]", most=SKILL_CHARS).strip() for n, skill in enumerate(items(value, "skills"))}
+    if "" in named or len(named) > MOST_SKILLS:
+        raise RowError("skills", f"expected at most {MOST_SKILLS} words, got {value!r:.100}")
+    return tuple(sorted(named))
+
+
+def language(value: Any, field: str) -> str:
+    """A BCP 47 tag in its usual letter case: de, pt-BR, zh-Hant."""
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str) or not LANGUAGE.fullmatch(value):
+        raise RowError(field, f"expected a language tag, such as de or pt-BR, got {value!r:.60}")
+    first, *others = value.split("-")
+    cased = {2: str.upper, 4: str.title}
+    return "-".join([first.lower(), *(cased.get(len(part), str.lower)(part) for part in others)])
+
+
+def priority(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is not None and (isinstance(value, bool) or value not in PRIORITIES):
+        raise RowError("priority", f"expected 0, 1 (before the others) or 2 (first), got {value!r:.60}")
     return value
 
 

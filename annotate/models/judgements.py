@@ -22,8 +22,11 @@ class Judgement(models.Model):
     A changed mind is a new revision; the old row stays, no longer current.
     """
 
-    comparison = models.ForeignKey("annotate.Comparison", on_delete=models.CASCADE, related_name="judgements")
-    rater = models.ForeignKey("annotate.Rater", on_delete=models.PROTECT, related_name="judgements")
+    # Both begin an index below: one of their own each would cost every answer, and serve none.
+    comparison = models.ForeignKey(
+        "annotate.Comparison", on_delete=models.CASCADE, related_name="judgements", db_index=False
+    )
+    rater = models.ForeignKey("annotate.Rater", on_delete=models.PROTECT, related_name="judgements", db_index=False)
     assignment = models.ForeignKey(
         "annotate.Assignment", null=True, on_delete=models.PROTECT, related_name="judgements"
     )
@@ -38,6 +41,18 @@ class Judgement(models.Model):
     )
     probability_b = models.FloatField(null=True, help_text="where the rater gives one")
     aspects = models.JSONField(default=dict, help_text="{key: preference}, in terms of a and b")
+    ratings = models.JSONField(
+        default=dict, db_default={}, help_text="{aspect key: {a: n, b: n}}, each response by itself"
+    )
+    confidence = models.JSONField(default=dict, db_default={}, help_text='{aspect key, or "overall": 1 to 3}')
+    checks = models.JSONField(
+        default=dict, db_default={}, help_text="{criterion id: a, b, both or neither}: who meets it"
+    )
+    evidence = models.JSONField(
+        default=list,
+        db_default=[],
+        help_text="spans as [{side: a or b, exact, start, end}], in characters of the text as shown",
+    )
     reasons = ArrayField(models.CharField(max_length=100), default=list)
     justification = models.TextField(blank=True, default="")
     order = models.CharField(max_length=2, choices=Order.choices, null=True, help_text="null: not known (imported)")

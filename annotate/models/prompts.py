@@ -9,7 +9,9 @@ from django.db.models.functions import Now
 class Prompt(models.Model):
     """The messages shown to a model, one turn or many."""
 
-    project = models.ForeignKey("accounts.Project", on_delete=models.CASCADE, related_name="prompts")
+    project = models.ForeignKey(
+        "accounts.Project", on_delete=models.CASCADE, related_name="prompts", db_index=False
+    )  # prompt_once begins with it
     messages = models.JSONField(help_text="[{role, content}]")
     is_text = models.BooleanField(default=True, help_text="came as plain text: one user message")
     sha256 = models.CharField(max_length=64)
@@ -25,7 +27,9 @@ class Prompt(models.Model):
 class Completion(models.Model):
     """One model's output to a prompt; it may stand in several comparisons."""
 
-    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="completions")
+    prompt = models.ForeignKey(
+        Prompt, on_delete=models.CASCADE, related_name="completions", db_index=False
+    )  # completion_once begins with it
     messages = models.JSONField(help_text="[{role, content}]; the last is the answer")
     is_text = models.BooleanField(default=True)
     text = models.TextField(help_text="content of the last message: what is shown, embedded and searched")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 
@@ -50,11 +51,28 @@ class Rater(models.Model):
     simulated = models.BooleanField(default=False, help_text="a simulated person, as in the demo; always said")
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_because = models.CharField(max_length=300, blank=True, default="")
+
+    skills = ArrayField(models.CharField(max_length=60), default=list, blank=True, help_text="what they may be asked")
+    languages = ArrayField(
+        models.CharField(max_length=35), default=list, blank=True, help_text="BCP 47 tags; empty: any language"
+    )
+    daily_quota = models.PositiveIntegerField(null=True, blank=True, help_text="instead of the form's")
+    read_guidelines = models.PositiveIntegerField(default=0, help_text="the version that they last read")
+    practised_at = models.DateTimeField(null=True, blank=True)
+    qualified_at = models.DateTimeField(null=True, blank=True)
+    measured_since = models.DateTimeField(
+        null=True, blank=True, help_text="hidden gold counts against them from here: a curator gave them a new start"
+    )
+    served = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="assignments made; numbers their draws of lots"
+    )
+    shown_ab = models.PositiveIntegerField(default=0, db_default=0, help_text="of those, how many with a on the left")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["project", "kind", "name"], name="rater_name"),
+            models.CheckConstraint(condition=Q(shown_ab__lte=F("served")), name="rater_shown_of_served"),
             models.UniqueConstraint(fields=["project", "user"], condition=Q(user__isnull=False), name="rater_user"),
             models.CheckConstraint(condition=Q(kind__in=["annotator", "judge"]), name="rater_kind_known"),
             models.CheckConstraint(condition=Q(user=None) | Q(kind="annotator"), name="rater_user_is_annotator"),

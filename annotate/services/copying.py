@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from django.db import connection
 from django.db.models import Field, JSONField, Model
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
+
+
+class Encoded(str):
+    """A JSON value that stands written already: it is stored as it is."""
+
+    __slots__ = ()
 
 
 def insert(model: type[Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -21,19 +28,27 @@ def insert(model: type[Model], rows: Sequence[Mapping[str, Any]]) -> list[int]:
     if not rows:
         return []
     meta, quote = model._meta, connection.ops.quote_name
-    fields = [f for f in meta.concrete_fields if not f.primary_key and (f.attname in rows[0] or not f.has_db_default())]
+    given = [f for f in meta.concrete_fields if not (f.primary_key or f.generated)]
+    fields = [f for f in given if f.attname in rows[0] or not f.has_db_default()]
     names = ", ".join(quote(str(f.column)) for f in (meta.pk, *fields))
-    plan = [(f.attname, f.get_default(), _converter(f)) for f in fields]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [meta.db_table, len(rows)]
         )
         ids = [pk for (pk,) in cursor.fetchall()]
         with cursor.copy(f"COPY {quote(meta.db_table)} ({names}) FROM STDIN") as copy:
-            for pk, row in zip(ids, rows, strict=True):
-                values = ((row.get(name, default), convert) for name, default, convert in plan)
-                copy.write_row([pk, *(convert(value) if convert else value for value, convert in values)])
+            for row in zip(ids, *(_column(f, rows) for f in fields), strict=False):  # a default goes on for ever
+                copy.write_row(row)
     return ids
+
+
+def _column(field: Field[Any, Any], rows: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
+    """The values of a field, row by row, as they are written: by the column, since a default is then written once."""
+    convert, name, default = _converter(field), field.attname, field.get_default()
+    if name not in rows[0] and not any(name in row for row in rows):
+        return repeat(convert(default) if convert else default)
+    values = (row.get(name, default) for row in rows)
+    return [convert(value) for value in values] if convert else list(values)
 
 
 def _converter(field: Field[Any, Any]) -> Callable[[Any], Any] | None:
@@ -44,7 +59,7 @@ def _converter(field: Field[Any, Any]) -> Callable[[Any], Any] | None:
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else _JSON.encode(value)
+    return value if value is None or type(value) is Encoded else _JSON.encode(value)
 
 
 def _plain(value: Any) -> Any:

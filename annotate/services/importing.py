@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any, Final
 
@@ -17,6 +17,7 @@ from django.db import transaction
 
 from annotate import formats
 from annotate.formats import Row, RowError, reading
+from annotate.models import Form
 from tiebreak.accounts.models import Project
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed
@@ -24,7 +25,8 @@ from tiebreak.core.models import record
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Artifact, Run
 
-from .projects import current_form
+from . import images, lanes
+from .projects import current_form, most_levels
 from .storing import Written, write
 
 BATCH: Final = 1000
@@ -92,7 +94,7 @@ def import_stream(
 
     Raises Invalid for an unknown format and for a file that cannot be read on: what came before is in.
     """
-    parser, levels = parser_of(format), current_form(project).levels
+    parser, levels = parser_of(format), most_levels(project)
     report, lines = Report(), _Lines()
 
     def refuse(reject: Reject) -> None:
@@ -113,13 +115,29 @@ def import_stream(
             if execution:
                 execution.fence()
             written = write(project, [n.row for n in batch], run=execution.run if execution else None)
+            images.find(project, images.texts_of(n.row for n in batch))
         report.add(written)
         for position, error in written.rejected:
             refuse(_reject(batch[position].line, error, reading.shown(batch[position].value)))
         tell()
     tell()
+    _mix(project, execution, by=by)
     record("import.finished", execution.run if execution else project, by=by, project=project, **_counts(report))
     return report
+
+
+def _mix(project: Project, execution: ledger.Execution | None, *, by: Any) -> None:
+    """Where the form mixes strata, find them anew with what came in: thirds of a number are thirds of all.
+
+    Also where nothing came in: an import that was stopped before this goes on with rows that are all known by now.
+    """
+    form = current_form(project)
+    if form.ordering != Form.Ordering.MIXED or not form.mix_by:
+        return
+    with transaction.atomic():
+        if execution:
+            execution.fence()
+        lanes.rearrange(project, by=by)
 
 
 class _Lines:
@@ -185,7 +203,7 @@ def _batches(rows: Iterable[Numbered]) -> Iterator[list[Numbered]]:
 
 
 def _check_levels(row: Row, levels: int) -> None:
-    """A strength that the project's form does not offer would read as certainty that nobody expressed."""
+    """A strength that no form of the project offered would read as certainty that nobody expressed."""
     for n, judgement in enumerate(row.judgements):
         said = {"preference": judgement.preference, **(judgement.aspects or {})}
         for name, value in said.items():
@@ -257,8 +275,11 @@ def run(execution: ledger.Execution) -> Mapping[str, Any]:
             )
         except Invalid as error:  # a file that breaks off: what came before is in, or in the rejects file
             broken = error
+            with suppress(Invalid):  # too many strata: that may be what broke it
+                _mix(project, execution, by=execution.run.created_by)
     if rejects.incoming:
         execution.keep(rejects.incoming.artifact, REJECTS)
+    images.start_if_any(project, by=execution.run.created_by)
     if broken:
         raise broken
     return asdict(report)

@@ -16,17 +16,19 @@ from django.utils import timezone
 
 from annotate import formats
 from annotate.formats import Row, RowError
-from annotate.models import Assignment, Comparison, Completion, Judgement, Prompt, Rater
+from annotate.models import Assignment, Comparison, Completion, Form, Judgement, Prompt, Rater
 from annotate.models.assignments import Order
 from tiebreak.accounts.models import Project
 from tiebreak.runs.models import Run
 
-from .copying import insert
+from . import lanes
+from .copying import Encoded, insert
+from .lanes import Asks
 from .projects import current_form
 
 UPDATED: Final = (
-    "prompt", "completion_a", "completion_b", "group", "reference", "context", "metadata", "gold", "content_sha256",
-    "overlap", "import_run", "updated_at",
+    "prompt", "completion_a", "completion_b", "group", "reference", "context", "metadata", "gold", "gold_because",
+    "content_sha256", "lane", "priority", "overlap", "import_run", "updated_at",
 )  # fmt: skip
 
 RaterKey = tuple[str, str]  # kind, name
@@ -67,15 +69,16 @@ def write(project: Project, rows: Sequence[Row], *, run: Run | None = None) -> W
     old = _lock(project, [row for _, row in changed if row.id in known])
     judged = set(Judgement.objects.filter(comparison__in=old.values()).values_list("comparison_id", flat=True))
     raters = _raters_in(project, [row for _, row in changed])
+    numbers = lanes.numbers_of(project, (_asks(row) for _, row in changed))
     taken: list[Row] = []
     for position, row in changed:
-        error = _refusal(row, old.get(row.id), judged, raters)
+        error = _refusal(row, old.get(row.id), judged, raters) or _no_lane(row, numbers)
         if error is None:
             taken.append(row)
         else:
             written.rejected.append((position, error))
     if taken:
-        _store(project, taken, old, _create_raters(project, taken, raters), run, now, written)
+        _store(project, taken, old, _create_raters(project, taken, raters), numbers, run, now, written)
     return written
 
 
@@ -84,6 +87,7 @@ def _store(
     rows: Sequence[Row],
     old: Mapping[str, Comparison],
     raters: Mapping[RaterKey, int],
+    numbers: Mapping[Asks, int],
     run: Run | None,
     now: datetime,
     written: Written,
@@ -91,7 +95,8 @@ def _store(
     said = _placed(rows, old, raters)
     prompts, fresh = _prompts(project, rows, now)
     completions = _completions(rows, prompts, fresh, now)
-    overlap = current_form(project).overlap
+    form = current_form(project)
+    places = _places(rows, form)
     values = {
         row.id: {
             "project_id": project.pk,
@@ -104,9 +109,12 @@ def _store(
             "context": row.context,
             "metadata": row.metadata or {},
             "gold": row.gold,
+            "gold_because": row.gold_because,
             "content_sha256": row.content_sha256,
-            "overlap": _seats(row, old.get(row.id), said, overlap),
-            "shuffle": formats.bits(row.id) / 2**64 % 1.0,
+            "lane": numbers[_asks(row)],
+            "priority": _priority(row, old.get(row.id)),
+            "overlap": _seats(row, old.get(row.id), said, form.overlap),
+            "shuffle": places[row.id],
             "import_run_id": run.pk if run else None,
             "created_at": now,
             "updated_at": now,
@@ -166,7 +174,33 @@ def _refusal(row: Row, old: Comparison | None, judged: set[int], raters: Mapping
     return None
 
 
+def _no_lane(row: Row, numbers: Mapping[Asks, int]) -> RowError | None:
+    if _asks(row) in numbers:
+        return None
+    field = "skills" if row.skills else "language"
+    return RowError(field, f"expected at most {lanes.MAX_LANES} different needs in a project, got one more")
+
+
+def _asks(row: Row) -> Asks:
+    """What a row asks of a rater. Its stratum comes when the import is done: it is of the project as a whole."""
+    return Asks(row.skills, row.language)
+
+
 # Making
+
+
+def _places(rows: Sequence[Row], form: Form) -> dict[str, float]:
+    """Each row's place in its lane: by chance, or in the order of import."""
+    if form.ordering == Form.Ordering.SEQUENCE:
+        return dict(zip((row.id for row in rows), lanes.positions(len(rows)), strict=True))
+    return {row.id: formats.bits(row.id) / 2**64 % 1.0 for row in rows}
+
+
+def _priority(row: Row, old: Comparison | None) -> int:
+    """What the row says; else what stands, which a router may have set."""
+    if row.priority is not None:
+        return row.priority
+    return old.priority if old else Comparison.Priority.NORMAL
 
 
 def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKey, Rater]) -> dict[RaterKey, int]:
@@ -184,7 +218,7 @@ def _prompts(project: Project, rows: Iterable[Row], now: datetime) -> tuple[dict
     new = [
         {
             "project_id": project.pk,
-            "messages": turns.messages,
+            "messages": Encoded(turns.json),
             "is_text": turns.is_text,
             "sha256": sha256,
             "created_at": now,
@@ -227,7 +261,7 @@ def _completions(
             "prompt_id": key[0],
             "sha256": key[1],
             "generator": key[2],
-            "messages": told.turns.messages,
+            "messages": Encoded(told.turns.json),
             "is_text": told.turns.is_text,
             "text": told.turns.text,
             "external_id": told.id,

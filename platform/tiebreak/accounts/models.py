@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import connection, models
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tiebreak.core.rows import row
 
 from .roles import MAY, Can, Role, roles_that
 
@@ -24,12 +29,17 @@ class User(AbstractUser):
     """A person who signs in. What they may do is said by their memberships, never by this row."""
 
     theme = models.CharField(max_length=8, default="auto", choices=[(t, t) for t in ("auto", "light", "dark")])
+    language = models.CharField(max_length=16, blank=True, default="", help_text="of the pages; empty: the browser's")
+    keys = models.JSONField(default=dict, blank=True, help_text="{action: key}: keys that they chose for themselves")
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: Any) -> Self:
-        """Projects that the user is a member of, in any role."""
-        return self.filter(members__user_id=user.pk) if user.is_authenticated else self.none()
+        """Projects that the user is a member of, in any role; each knows that role without a further query."""
+        if not user.is_authenticated:
+            return self.none()
+        mine = self.filter(members__user_id=user.pk)
+        return mine.annotate(member_id=F("members__user_id"), member_role=F("members__role"))
 
     def where(self, user: Any, can: Can) -> Self:
         """Projects in which the user holds a permission."""
@@ -56,8 +66,14 @@ class Project(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def known_role(self, user_id: int | None, role: str | None) -> None:
+        """Take over what a query has read with this project: a user's role here."""
+        self.member_id, self.member_role = user_id if role else None, role
+
     def role_of(self, user: Any) -> str | None:
-        """The user's role here, or None (one query)."""
+        """The user's role here, or None (one query, or none where `visible_to` this user found the project)."""
+        if getattr(self, "member_id", None) == user.pk is not None:
+            return self.member_role
         return self.members.filter(user_id=user.pk).values_list("role", flat=True).first()
 
     def allows(self, user: Any, can: Can) -> bool:
@@ -83,12 +99,12 @@ class Membership(models.Model):
 
 
 class Scope(models.TextChoices):
-    ANNOTATE = "annotate", "take comparisons and submit judgements"
-    IMPORT = "import", "send rows in"
-    CURATE = "curate", "everything a curator does"
-    EXPORT = "export", "read dataset versions, the protected test split included"
-    JUDGE = "judge", "send judges' judgements"
-    TRAIN = "train", "read dataset versions for training: never the test split"
+    ANNOTATE = "annotate", _("take comparisons and submit judgements")
+    IMPORT = "import", _("send rows in")
+    CURATE = "curate", _("everything a curator does")
+    EXPORT = "export", _("read dataset versions, the protected test split included")
+    JUDGE = "judge", _("send judges' judgements")
+    TRAIN = "train", _("read dataset versions for training: never the test split")
 
 
 class ApiToken(models.Model):
@@ -149,11 +165,32 @@ class ApiToken(models.Model):
         parts = text.split("_", 2)
         if len(parts) != 3 or parts[0] != cls.PREFIX or not (parts[1].isascii() and parts[1].isalnum()):
             return None
-        token = cls.objects.select_related("user", "project").filter(prefix=parts[1]).first()
+        token = cls._by_prefix(parts[1])
         digest = hashlib.sha256(parts[2].encode("utf-8", "replace")).hexdigest()
         if not hmac.compare_digest(digest, token.digest if token else "0" * 64) or token is None:
             return None
         return token if token.is_live(timezone.now()) and token.user.is_active else None
 
+    @classmethod
+    def _by_prefix(cls, prefix: str) -> ApiToken | None:
+        """The token with its user and project. Every request of the API begins here, so it is not left to the ORM."""
+        with connection.cursor() as cursor:
+            cursor.execute(BY_PREFIX, [prefix])
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        told = json.loads(found[0])
+        token = row(cls, told["token"])
+        token.user = row(User, told["user"])
+        token.project = None if token.project_id is None else row(Project, told["project"])
+        return token
+
     def is_live(self, now: datetime) -> bool:
         return self.revoked_at is None and self.expires_at > now
+
+
+BY_PREFIX: Final = """
+SELECT json_build_object('token', to_json(t), 'user', to_json(u), 'project', to_json(p))::text
+FROM accounts_apitoken AS t JOIN accounts_user AS u ON u.id = t.user_id
+LEFT JOIN accounts_project AS p ON p.id = t.project_id WHERE t.prefix = %s
+"""

@@ -6,14 +6,15 @@ from enum import StrEnum
 from typing import Final
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 
 class Role(TextChoices):
-    OWNER = "owner", "Owner: everything, members and deletion included"
-    CURATOR = "curator", "Curator: forms, imports, routing, rubrics, datasets and models"
-    ADJUDICATOR = "adjudicator", "Adjudicator: annotates, and decides disputed comparisons"
-    ANNOTATOR = "annotator", "Annotator: compares, and sees nothing of what others said"
-    VIEWER = "viewer", "Viewer: reads everything that a curator reads, changes nothing"
+    OWNER = "owner", _("Owner: everything, members and deletion included")
+    CURATOR = "curator", _("Curator: forms, imports, routing, rubrics, datasets and models")
+    ADJUDICATOR = "adjudicator", _("Adjudicator: annotates, and decides disputed comparisons")
+    ANNOTATOR = "annotator", _("Annotator: compares, and sees nothing of what others said")
+    VIEWER = "viewer", _("Viewer: reads everything that a curator reads, changes nothing")
 
 
 class Can(StrEnum):

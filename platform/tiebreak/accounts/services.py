@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from tiebreak.core.models import record
@@ -35,7 +36,7 @@ def create_token(
     if not 1 <= days <= MAX_TOKEN_DAYS:
         raise Invalid(f"days: expected 1 to {MAX_TOKEN_DAYS}, got {days}.", field="days")
     if project is not None and project.role_of(user) is None:
-        raise NotFound("There is no such project that you are a member of.", code="no_project")
+        raise NotFound(gettext("There is no such project that you are a member of."), code="no_project")
     with transaction.atomic():
         expires_at = timezone.now() + timedelta(days=days)
         token, secret = ApiToken.issue(user, name, sorted(set(scopes)), expires_at=expires_at, project=project)
@@ -46,7 +47,7 @@ def create_token(
 def revoke_token(token: ApiToken, *, by: User) -> ApiToken:
     """End a token now. Only its owner can; revoking twice is one revocation."""
     if token.user_id != by.pk:
-        raise NotFound("There is no such token of yours.", code="no_token")
+        raise NotFound(gettext("There is no such token of yours."), code="no_token")
     with transaction.atomic():
         now = timezone.now()
         if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now):
@@ -89,7 +90,7 @@ def remove_member(member: Membership, *, by: User) -> None:
 
 def _may_manage(project: Project, by: Any) -> None:
     if not project.allows(by, Can.MANAGE):
-        raise NotAllowed("Only an owner of the project can change its members.", code="role_too_small")
+        raise NotAllowed(gettext("Only an owner of the project can change its members."), code="role_too_small")
 
 
 def _hold(project: Project) -> None:
@@ -99,4 +100,6 @@ def _hold(project: Project) -> None:
 def _keep_an_owner(project: Project, leaving: Membership) -> None:
     """A project without an owner could never be managed again."""
     if not project.members.filter(role=Role.OWNER).exclude(pk=leaving.pk).exists():
-        raise Conflict("This is the last owner: make somebody else an owner first.", code="last_owner", field="role")
+        raise Conflict(
+            gettext("This is the last owner: make somebody else an owner first."), code="last_owner", field="role"
+        )

@@ -52,6 +52,13 @@ def visible_projects(request: Request) -> Any:
     return projects
 
 
+def may_see(request: Request, project: Project) -> bool:
+    """Whether a project is among `visible_projects`."""
+    token = request.auth
+    bound = token.project_id if isinstance(token, ApiToken) else None
+    return bound in (None, project.pk) and project.role_of(request.user) is not None
+
+
 def project_for(request: Request, slug: str, can: Can) -> Project:
     project: Project | None = visible_projects(request).filter(slug=slug).first()
     if project is None:

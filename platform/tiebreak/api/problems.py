@@ -34,7 +34,8 @@ MEDIA_TYPE = "application/problem+json"
 
 def problem(code: int, detail: str, *, kind: str, headers: dict[str, str] | None = None, **extra: Any) -> Response:
     """The standard members always win over `extra` of the same name."""
-    return Response(extra | _members(code, detail, kind), status=code, headers=headers, content_type=MEDIA_TYPE)
+    told = _writable(extra | _members(code, detail, kind))
+    return Response(told, status=code, headers=headers, content_type=MEDIA_TYPE)
 
 
 def _members(code: int, detail: str, kind: str) -> dict[str, Any]:
@@ -89,6 +90,15 @@ def _first(detail: Any, path: str = "") -> tuple[str, str]:
     if isinstance(detail, list) and detail:
         return _first(next((d for d in detail if d), detail[0]), path)
     return path, str(detail)
+
+
+def _writable(value: Any) -> Any:
+    """What a complaint quotes of the input may hold lone surrogates, which no UTF-8 can: they are written out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_writable(key): _writable(inner) for key, inner in value.items()}
+    return [_writable(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _jsonable(value: Any) -> Any:

@@ -86,8 +86,9 @@ def loads_strict(data: bytes | bytearray | str, *, field: str = "JSON", max_dept
         raise TextError(field, error.expected, error.got) from None
     except ValueError as error:  # the interpreter's limit on the digits of an integer
         raise TextError(field, "numbers of reasonable length", str(error).partition(";")[0]) from None
-    for _ in _walk(value, field, max_depth):
-        pass
+    if text.count("[") + text.count("{") > max_depth:  # fewer cannot be nested deeper, however they stand
+        for _ in _walk(value, field, max_depth):
+            pass
     return value
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.utils.translation import gettext_noop as _
+
 if TYPE_CHECKING:
     from .ledger import Execution
     from .models import Run
@@ -14,7 +16,7 @@ Handler = Callable[["Execution"], Mapping[str, Any]]
 
 
 class Kind(NamedTuple):
-    label: str
+    label: str  # in English; a page says it in its reader's language
     queue: str
     handler: str  # dotted path of a function that takes an Execution and returns the run's result
     lease_seconds: int = 60
@@ -22,22 +24,25 @@ class Kind(NamedTuple):
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "import": Kind("Import comparisons", "default", "annotate.services.importing.run"),
-    "judge": Kind("Judge comparisons", "judge", "curation.handlers.judging.run"),
-    "rubrics": Kind("Generate rubrics", "judge", "curation.handlers.rubrics.run"),
-    "aggregate": Kind("Aggregate judgements", "default", "curation.services.aggregating.run"),
-    "route": Kind("Route comparisons", "default", "curation.services.routing.run"),
-    "noise": Kind("Score noise", "default", "curation.services.noise.run"),
+    "import": Kind(_("Import comparisons"), "default", "annotate.services.importing.run"),
+    "follow-form": Kind(_("Bring the queue in line with its form"), "default", "annotate.services.projects.follow"),
+    "duplicate": Kind(_("Copy a project's comparisons"), "default", "annotate.services.duplicating.run"),
+    "fetch-images": Kind(_("Fetch images"), "default", "annotate.services.images.run"),
+    "judge": Kind(_("Judge comparisons"), "judge", "curation.handlers.judging.run"),
+    "rubrics": Kind(_("Generate rubrics"), "judge", "curation.handlers.rubrics.run"),
+    "aggregate": Kind(_("Aggregate judgements"), "default", "curation.services.aggregating.run"),
+    "route": Kind(_("Route comparisons"), "default", "curation.services.routing.run"),
+    "noise": Kind(_("Score noise"), "default", "curation.services.noise.run"),
     "build": Kind(
-        "Build a dataset version",
+        _("Build a dataset version"),
         "default",
         "curation.services.building.run",
         stopped="curation.services.building.stopped",
     ),
-    "train": Kind("Train a reward model", "gpu", "curation.handlers.rewards.train"),
-    "evaluate": Kind("Evaluate a reward model", "gpu", "curation.handlers.rewards.evaluate"),
-    "score": Kind("Score completions", "gpu", "curation.handlers.rewards.score"),
-    "return": Kind("Send a reward model's errors to people", "gpu", "curation.handlers.rewards.send_back"),
+    "train": Kind(_("Train a reward model"), "gpu", "curation.handlers.rewards.train"),
+    "evaluate": Kind(_("Evaluate a reward model"), "gpu", "curation.handlers.rewards.evaluate"),
+    "score": Kind(_("Score completions"), "gpu", "curation.handlers.rewards.score"),
+    "return": Kind(_("Send a reward model's errors to people"), "gpu", "curation.handlers.rewards.send_back"),
 }
 
 
