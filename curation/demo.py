@@ -29,7 +29,7 @@ from django.utils import timezone
 
 from annotate import policies
 from annotate.models import Comparison, Judgement, Rater, Rubric
-from annotate.services import assigning, importing, judging, projects, raters, rubrics
+from annotate.services import answers, assigning, importing, judging, projects, raters, rubrics
 from curation.models import Consensus, NoiseScore, RewardModel
 from curation.services import building, exporting, verbs
 from curation.stats.simulate import SimulatedRater, answer
@@ -106,6 +106,7 @@ class Demo:
             by=owner,
             description="The bundled sample. Its people and its judge are simulated.",
             overlap=3,
+            repeat_rate=0.1,
             levels=3,
             aspects=[{"key": "correct", "label": "More correct"}, {"key": "clear", "label": "Clearer"}],
             reasons=["follows the instruction", "wrong fact", "too long", "tone"],
@@ -169,13 +170,16 @@ class Demo:
         people = Judgement.objects.current().filter(comparison__project=self.project, rater__kind="annotator")
         left = people.filter(preference__lt=0, order="ab").count() + people.filter(preference__gt=0, order="ba").count()
         decided = people.exclude(preference=0).exclude(preference=None).count()
+        again = people.filter(repeat__gt=0).count()
         figures = {
-            "judgements": made,
+            "judgements": made - again,
+            "hidden_repeats": again,
             "raters": len(PEOPLE),
             "simulated": True,
             "left_share": round(left / max(decided, 1), 3),
         }
-        return f"{made} judgements by {len(PEOPLE)} simulated raters, each on a lease", figures, None
+        did = f"{made - again} judgements and {again} hidden repeats by {len(PEOPLE)} simulated raters, each on a lease"
+        return did, figures, None
 
     def _simulate_people(self, *, seed: int = SEED, most: int | None = None) -> int:
         """Each simulated rater leases, reads and submits in turn, until nothing is left for them or `most` are made."""
@@ -184,7 +188,7 @@ class Demo:
         members = [(person, self._simulated(person)) for person in PEOPLE]
         while members and (most is None or made < most):
             for person, rater in list(members)[: None if most is None else most - made]:
-                assignment = assigning.next_assignment(rater, now=timezone.now(), rng=rng)
+                assignment = assigning.next_assignment(rater, now=timezone.now())
                 if assignment is None:
                     members.remove((person, rater))
                     continue
@@ -193,7 +197,7 @@ class Demo:
                 bad = bool(author["both_bad"] and rng.random() < person.skill)
                 judging.submit(
                     assignment,
-                    judging.Answer(
+                    answers.Answer(
                         choice=policies.to_screen(said, assignment.order),
                         both_bad=bad,
                         justification=author["why"] if said and said * author["preference"] > 0 else "",

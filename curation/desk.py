@@ -14,6 +14,7 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from tiebreak.accounts.models import Membership, Project, User
@@ -73,9 +74,9 @@ def desk_of(request: HttpRequest, slug: str, can: Can) -> Desk:
     memberships = Membership.objects.select_related("project").filter(project__slug=slug)
     member = memberships.filter(user=user).first() if isinstance(user, User) else None
     if member is None or not isinstance(user, User):
-        raise NotFound("There is no such project that you are a member of.", code="no_project")
+        raise NotFound(gettext("There is no such project that you are a member of."), code="no_project")
     if can not in MAY[member.role]:
-        raise NotAllowed("Your role in this project does not allow this.", code="role_too_small")
+        raise NotAllowed(gettext("Your role in this project does not allow this."), code="role_too_small")
     return Desk(request, user, member.project, member.role)
 
 
@@ -91,7 +92,7 @@ def page(
         def at_desk(request: HttpRequest, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             desk = desk_of(request, slug, can)
             if "\x00" in request.path_info:  # no name holds one, and the database cannot be asked
-                raise NotFound("There is nothing at this address.", code="no_address")
+                raise NotFound(gettext("There is nothing at this address."), code="no_address")
             return view(desk, *args, **kwargs)
 
         return at_desk

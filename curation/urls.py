@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import views
+from . import raters, reviews, views
 
 VERSION = "datasets/<slug:name>/<int:number>/"
 
@@ -11,12 +11,22 @@ of_a_project = [
     path("start/<slug:verb>/", views.start, name="start"),
     path("comparisons/", views.comparisons, name="comparisons"),
     path("comparisons/<int:pk>/", views.comparison, name="comparison"),
-    path("raters/", views.raters, name="raters"),
-    path("raters/<int:pk>/pause/", views.pause, name="rater-pause"),
-    path("raters/<int:pk>/resume/", views.resume, name="rater-resume"),
+    path("reviews/", reviews.reviews, name="reviews"),
+    path("reviews/<int:pk>/", reviews.review, name="review"),
+    path("flags/", reviews.flags, name="flags"),
+    path("raters/", raters.raters, name="raters"),
+    path("raters/<int:pk>/", raters.rater, name="rater"),
+    path("raters/<int:pk>/pause/", raters.pause, name="rater-pause"),
+    path("raters/<int:pk>/resume/", raters.resume, name="rater-resume"),
+    path("raters/<int:pk>/message/", raters.message, name="rater-message"),
+    path("raters/<int:pk>/requalify/", raters.requalify, name="rater-requalify"),
+    path("raters/<int:pk>/excuse/", raters.excuse, name="rater-excuse"),
+    path("raters/<int:pk>/measure/", raters.measure, name="rater-measure"),
+    path("raters/<int:pk>/equip/", raters.equip, name="rater-equip"),
     path("judges/", views.judges, name="judges"),
     path("judges/create/", views.judge_create, name="judge-create"),
     path("rubrics/", views.rubrics, name="rubrics"),
+    path("rubrics/write/", views.rubric_write, name="rubric-write"),
     path("rubrics/<int:pk>/<slug:action>/", views.rubric_action, name="rubric-action"),
     path("datasets/", views.datasets, name="datasets"),
     path("datasets/build/", views.build, name="build"),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from annotate.models import Rater, Rubric
+from annotate.models import Rubric
 from annotate.services import raters as rater_services
 from annotate.services import rubrics as rubric_services
 from tiebreak.accounts import services as accounts
@@ -20,11 +20,12 @@ from tiebreak.accounts.models import ApiToken, Membership
 from tiebreak.accounts.roles import Can, Role
 from tiebreak.api.ranges import serve
 from tiebreak.core.models import record
+from tiebreak.core.words import in_words
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
 
 from .desk import Desk, beside_fields, page
-from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, TokenForm, runnable
+from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, RubricForm, TokenForm, runnable
 from .models import DatasetVersion, RewardModel
 from .services import building, verbs
 from .services.reading import comparisons as comparison_pages
@@ -91,30 +92,7 @@ def comparison(desk: Desk, pk: int) -> HttpResponse:
     return desk.render("comparison.html", life=comparison_pages.life(row), comparison=row)
 
 
-# Raters, judges, rubrics
-
-
-@page()
-def raters(desk: Desk) -> HttpResponse:
-    return desk.render("raters.html", raters=rater_pages.raters(desk.project))
-
-
-@page(Can.CURATE, methods="POST")
-def pause(desk: Desk, pk: int) -> HttpResponse:
-    rater = get_object_or_404(Rater.objects.select_related("project"), project=desk.project, pk=pk)
-    with desk.refusals():
-        rater_services.pause(rater, by=desk.user, because=desk.request.POST.get("because", ""))
-        desk.say(_("%(name)s is paused.") % {"name": rater.name})
-    return desk.go("raters")
-
-
-@page(Can.CURATE, methods="POST")
-def resume(desk: Desk, pk: int) -> HttpResponse:
-    rater = get_object_or_404(Rater.objects.select_related("project"), project=desk.project, pk=pk)
-    with desk.refusals():
-        rater_services.resume(rater, by=desk.user)
-        desk.say(_("%(name)s may go on.") % {"name": rater.name})
-    return desk.go("raters")
+# Judges, rubrics (raters: raters.py, reviews: reviews.py)
 
 
 def _judges(desk: Desk, form: JudgeForm, status: int = 200) -> HttpResponse:
@@ -141,8 +119,24 @@ def judge_create(desk: Desk) -> HttpResponse:
 
 @page()
 def rubrics(desk: Desk) -> HttpResponse:
+    return _rubrics(desk, RubricForm())
+
+
+def _rubrics(desk: Desk, form: RubricForm, status: int = 200) -> HttpResponse:
     judges = [judge for judge in runnable(desk.project) if judge.kind == "pairwise"]
-    return desk.render("rubrics.html", rubrics=rater_pages.rubrics(desk.project), judges=judges)
+    lines = rater_pages.rubrics(desk.project)
+    return desk.render("rubrics.html", status=status, rubrics=lines, judges=judges, form=form)
+
+
+@page(Can.CURATE, methods="POST")
+def rubric_write(desk: Desk) -> HttpResponse:
+    form = RubricForm(desk.request.POST)
+    if form.is_valid():
+        with beside_fields(form):
+            rubric = rubric_services.write(desk.project, form.cleaned_data["name"], form.said(), by=desk.user)
+            desk.say(_("%(rubric)s is a draft: approve it, and annotators can be shown it.") % {"rubric": rubric})
+            return desk.go("rubrics")
+    return _rubrics(desk, form, status=422)
 
 
 RUBRIC_ACTIONS = {
@@ -307,7 +301,7 @@ def member_set(desk: Desk) -> HttpResponse:
     if form.is_valid():
         with beside_fields(form):
             member = accounts.set_role(desk.project, **form.cleaned_data, by=desk.user)
-            desk.say(_("%(name)s is %(role)s.") % {"name": member.user, "role": member.role})
+            desk.say(_("%(name)s is %(role)s.") % {"name": member.user, "role": in_words(member.role)})
             return desk.go("members")
     return _members(desk, form, status=422)
 

@@ -35,6 +35,7 @@ class Statistics:
     chosen_a: int = 0
     judge_votes: int = 0
     votes: int = 0
+    adjudicated: int = 0
     groups: set[str] = field(default_factory=set)
 
     @property
@@ -49,6 +50,7 @@ class Statistics:
         self.chosen_longer += chosen > rejected
         self.lengths_differ += chosen != rejected
         self.chosen_a += row["chosen_side"] == "a"
+        self.adjudicated += "adjudicated_by" in row
         for vote in row["votes"]:
             preference = vote["preference"]
             if preference is None:
@@ -146,6 +148,7 @@ def _labels(facts: CardFacts, statistics: Statistics) -> str:
     first = wilson(statistics.chosen_first, statistics.decided_with_order)
     side_a = wilson(statistics.chosen_a, statistics.n)
     judge = wilson(statistics.judge_votes, statistics.votes)
+    decided = [("decided by an adjudicator", str(statistics.adjudicated), f"{statistics.n} rows")]
     return _table(
         ("figure", "value (95 % interval)", "of"),
         [
@@ -159,6 +162,7 @@ def _labels(facts: CardFacts, statistics: Statistics) -> str:
             ("chosen is completion a", _shown(side_a), f"{side_a.n} rows"),
             ("votes by judges (models)", _shown(judge), f"{judge.n} votes"),
             ("labelled by", sources, f"{statistics.n} rows"),
+            *(decided if statistics.adjudicated else []),
         ],
     )
 

@@ -57,9 +57,9 @@ class Recipe:
     method: Method = "dawid-skene"
     """How the consensus was aggregated; whoever brings the candidates follows it."""
     min_annotators: int = 0
-    """People who judged it."""
+    """People who judged it. What an adjudicator decided needs no more."""
     min_judgements: int = 1
-    """People and judges together, parsed verdicts only."""
+    """People and judges together, parsed verdicts only. What an adjudicator decided needs no more."""
     min_probability: float = 0.5
     """Of the chosen side being preferred."""
     include_judges: bool = True
@@ -124,6 +124,14 @@ class Recipe:
         return {**asdict(self), "sources": None if self.sources is None else list(self.sources)}
 
 
+class Decision(NamedTuple):
+    """What an adjudicator decided: it takes the place of what the votes amount to."""
+
+    by: str
+    preference: int | None
+    both_bad: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A comparison with its consensus and everything that a native row needs."""
@@ -144,6 +152,8 @@ class Candidate:
     noise: Mapping[str, float] = field(default_factory=dict)
     """Scores by method."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    decision: Decision | None = None
+    """Its posterior and preference are then the decision's."""
 
     @property
     def side(self) -> Literal["a", "b"] | None:
@@ -186,6 +196,8 @@ def _of_kind(votes: Iterable[VoteRow], kind: str) -> int:
 
 
 def _source(candidate: Candidate, recipe: Recipe) -> Literal["human", "judge", "mixed"]:
+    if candidate.decision:
+        return "human"
     votes = _parsed(candidate, recipe)
     people, judges = _of_kind(votes, "annotator"), _of_kind(votes, "judge")
     if people and judges:
@@ -194,12 +206,16 @@ def _source(candidate: Candidate, recipe: Recipe) -> Literal["human", "judge", "
 
 
 def _too_few_judgements(candidate: Candidate, recipe: Recipe) -> str | None:
+    if candidate.decision:
+        return None
     n = len(_parsed(candidate, recipe))
     needed = max(1, recipe.min_judgements)
     return f"{n} of {needed} judgements" if n < needed else None
 
 
 def _too_few_annotators(candidate: Candidate, recipe: Recipe) -> str | None:
+    if candidate.decision:
+        return None
     n = _of_kind(_parsed(candidate, recipe), "annotator")
     return f"{n} of {recipe.min_annotators} annotators" if n < recipe.min_annotators else None
 
@@ -210,7 +226,12 @@ def _wrong_source(candidate: Candidate, recipe: Recipe) -> str | None:
 
 
 def _both_bad(candidate: Candidate, recipe: Recipe) -> str | None:
-    """More than half of those who said anything readable; who called both bad need not have a preference."""
+    """More than half of those who said anything readable, or the adjudicator alone.
+
+    Who called both bad need not have a preference.
+    """
+    if candidate.decision:
+        return "an adjudicator calls both bad" if candidate.decision.both_bad else None
     votes = [vote for vote in _votes(candidate, recipe) if vote["both_bad"] or vote["preference"] is not None]
     bad = sum(vote["both_bad"] for vote in votes)
     return f"{bad} of {len(votes)} call both bad" if 2 * bad > len(votes) else None
@@ -227,7 +248,7 @@ def _improbable(candidate: Candidate, recipe: Recipe) -> str | None:
 
 
 def _noisy(candidate: Candidate, recipe: Recipe) -> str | None:
-    if recipe.noise is None:
+    if recipe.noise is None or candidate.decision:
         return None
     method, limit = recipe.noise.method, recipe.noise.max_score
     score = candidate.noise.get(method)
@@ -298,6 +319,7 @@ def _row(candidate: Candidate, recipe: Recipe) -> Row:
     votes = _parsed(candidate, recipe)
     a, b = (candidate.completion_a, candidate.generator_a), (candidate.completion_b, candidate.generator_b)
     (chosen, generator_chosen), (rejected, generator_rejected) = (a, b) if side == "a" else (b, a)
+    decided = {"adjudicated_by": candidate.decision.by} if candidate.decision else {}
     return normalise(
         {
             "id": candidate.id,
@@ -307,7 +329,7 @@ def _row(candidate: Candidate, recipe: Recipe) -> Row:
             "chosen_side": side,
             "preference": candidate.preference,
             "probability": min(1.0, candidate.probability),
-            "margin": _margin(votes, -1 if side == "a" else 1),
+            "margin": abs(candidate.preference) if decided else _margin(votes, -1 if side == "a" else 1),
             "source": _source(candidate, recipe),
             "n_annotators": _of_kind(votes, "annotator"),
             "n_judges": _of_kind(votes, "judge"),
@@ -317,6 +339,7 @@ def _row(candidate: Candidate, recipe: Recipe) -> Row:
             "group": candidate.group,
             "split": assign_split(candidate.group, seed=recipe.split.seed, fractions=recipe.split.fractions),
             "metadata": json.dumps(candidate.metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
+            **decided,
         }
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import pyarrow as pa
 
@@ -13,6 +13,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 SOURCES: Final = ("human", "judge", "mixed")
 KINDS: Final = ("annotator", "judge")
+OPTIONAL: Final = ("adjudicated_by",)
 
 
 class Message(TypedDict):
@@ -52,6 +53,9 @@ class Row(TypedDict):
     split: Split
     metadata: str
     """A JSON object as a string: Parquet's types then stay the same from version to version."""
+    adjudicated_by: NotRequired[str]
+    """The pseudonym of whoever decided it: preference, probability and margin are theirs then, not the votes'. Absent
+    where nobody did, so that rows of versions older than this field keep their bytes."""
 
 
 MESSAGES: Final = pa.list_(
@@ -87,6 +91,7 @@ SCHEMA: Final = pa.schema(
         pa.field("group", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("metadata", pa.string(), nullable=False),
+        pa.field("adjudicated_by", pa.string()),
     ]
 )
 
@@ -99,10 +104,11 @@ def normalise(row: Mapping[str, Any]) -> Row:
     unknown = sorted(set(row) - set(_FIELDS))
     if unknown:
         raise ValueError(unknown[0], f"one of {', '.join(_FIELDS)}", "an unknown field")
-    missing = [name for name in _FIELDS if name not in row]
+    missing = [name for name in _FIELDS if name not in row and name not in OPTIONAL]
     if missing:
         raise ValueError(missing[0], "a value", "no such field")
-    checked: Row = {name: check(name, row[name]) for name, check in _FIELDS.items()}  # type: ignore[assignment]
+    given = {name: check for name, check in _FIELDS.items() if name not in OPTIONAL or row.get(name) is not None}
+    checked: Row = {name: check(name, row[name]) for name, check in given.items()}  # type: ignore[assignment]
     return checked
 
 
@@ -227,4 +233,5 @@ _FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
     "group": _text,
     "split": _one_of(*SPLITS),
     "metadata": _json_object,
+    "adjudicated_by": _text,
 }

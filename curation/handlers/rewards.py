@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F, FloatField, Value
 from django.db.models.functions import Abs, Greatest
 
-from annotate.models import Comparison
+from annotate.models import Adjudication, Comparison
 from curation.exports.files import read_parquet
 from curation.models import DatasetVersion, Evaluation, RewardMargin, RewardModel
 from curation.services import routing
@@ -285,6 +285,7 @@ def send_back(execution: Execution) -> Mapping[str, Any]:
         .filter(sure__gte=least, size__gte=CONFIDENT_MARGIN, against__gt=Value(0.0))
         .exclude(comparison__status=Comparison.Status.WITHDRAWN)
         .exclude(comparison__in=answered)
+        .exclude(comparison__in=Adjudication.objects.filter(current=True).values("comparison"))
         .order_by("-size", "comparison_id")
     )
     considered = against.count()

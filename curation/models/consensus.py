@@ -74,7 +74,7 @@ class RaterSkill(models.Model):
     """What one fit says of one rater."""
 
     aggregation = models.ForeignKey(Aggregation, on_delete=models.CASCADE, related_name="skills")
-    rater = models.ForeignKey("annotate.Rater", on_delete=models.CASCADE, related_name="skills")
+    rater = models.ForeignKey("annotate.Rater", on_delete=models.CASCADE, related_name="+")
     n = models.PositiveIntegerField()
     skill = models.FloatField(null=True, help_text="probability of saying what the consensus says")
     skill_low = models.FloatField(null=True)

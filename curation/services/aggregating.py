@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 
-from annotate.models import Assignment, Comparison, Judgement, Rater
+from annotate.models import Adjudication, Assignment, Comparison, Judgement, Rater
 from curation.models import Aggregation, Consensus, RaterSkill
 from curation.stats import (
     Aggregate,
@@ -105,25 +105,46 @@ def _store_consensus(
     both_bad = dict(zip(bad.tolist(), n_bad.tolist(), strict=True))
     spread = entropy(fit.posterior)
 
+    decisions = loading.decisions_of(row.project)
+
+    def fitted(i: int, pk: int) -> dict[str, float]:
+        """What the votes say, or what an adjudicator decided, for certain."""
+        if (decided := decisions.get(pk)) is not None:
+            return _decided(decided)
+        p_a, p_tie, p_b = fit.posterior[i].tolist()
+        strength = float(np.clip(fit.strength[i], -3, 3))
+        return {"p_a": p_a, "p_tie": p_tie, "p_b": p_b, "preference": strength, "entropy": float(spread[i])}
+
     def rows() -> Iterator[Consensus]:
-        for i, (p_a, p_tie, p_b) in enumerate(fit.posterior.tolist()):
+        for i, pk in enumerate(ids.tolist()):
             yield Consensus(
-                comparison_id=int(ids[i]),
+                comparison_id=pk,
                 aggregation=row,
-                p_a=p_a,
-                p_tie=p_tie,
-                p_b=p_b,
-                preference=float(np.clip(fit.strength[i], -3, 3)),
-                entropy=float(spread[i]),
+                **fitted(i, pk),
                 n_annotators=int(n_people[i]),
                 n_judges=int(n_judges[i]),
-                n_both_bad=both_bad.get(int(ids[i]), 0),
+                n_both_bad=both_bad.get(pk, 0),
+                updated_at=row.created_at,
+            )
+        for pk in sorted(set(decisions) - set(ids.tolist())):  # decided, though nobody's vote names a side
+            yield Consensus(
+                comparison_id=pk,
+                aggregation=row,
+                **_decided(decisions[pk]),
+                n_annotators=0,
+                n_judges=0,
+                n_both_bad=both_bad.get(pk, 0),
                 updated_at=row.created_at,
             )
 
     row.refresh_from_db(fields=["created_at"])
     Consensus.objects.filter(comparison__project_id=row.project_id).delete()
     Consensus.objects.bulk_create(rows(), batch_size=BATCH)
+
+
+def _decided(decision: Adjudication) -> dict[str, float]:
+    p_a, p_tie, p_b = loading.certain(decision)
+    return {"p_a": p_a, "p_tie": p_tie, "p_b": p_b, "preference": float(decision.preference or 0), "entropy": 0.0}
 
 
 def _store_skills(row: Aggregation, votes: Votes, fit: Aggregate, judgements: loading.Judgements) -> None:
@@ -174,8 +195,9 @@ def _number(value: np.floating[Any]) -> float | None:
 
 def _settle(project: Project) -> dict[str, int]:
     """Comparisons with every seat answered become settled or disputed by their consensus; an adjudicated one stays."""
-    reading = Assignment.objects.filter(comparison=OuterRef("pk"), status=Assignment.Status.LEASED)
-    full = Comparison.objects.filter(~Exists(reading), project=project, seats_taken__gte=F("overlap"), overlap__gt=0)
+    work = Assignment.objects.filter(comparison=OuterRef("pk"), purpose=Assignment.Purpose.WORK)
+    reading = work.filter(status__in=Assignment.HELD)
+    full = Comparison.objects.filter(~Exists(reading), project=project, full=True, overlap__gt=0)
     sure = full.filter(consensus__p_a__gte=SETTLED) | full.filter(consensus__p_b__gte=SETTLED)
     sure |= full.filter(consensus__p_tie__gte=SETTLED)
     # Everyone who answered said "both bad" and no more: there is no side to be found by asking on.

@@ -23,10 +23,10 @@ from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Collate
 
-from annotate.models import Comparison, Judgement, Rater
+from annotate.models import Adjudication, Comparison, Judgement, Rater
 from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
 from curation.exports.files import ROW_GROUP_ROWS, RowsDigest, ndjson_line
-from curation.exports.recipe import Candidate, Dropped, Recipe, count_dropped, select
+from curation.exports.recipe import Candidate, Decision, Dropped, Recipe, count_dropped, select
 from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
 from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseScore, VersionFile
 from curation.stats import Aggregate, Estimate, Votes
@@ -242,6 +242,7 @@ class Material:
         self.fit: Aggregate = METHODS[recipe.method](self.votes)
         self.place = {int(str(c)): i for i, c in enumerate(self.votes.comparisons)}
         self.agreement: Estimate = alpha_of(judgements.votes(people), seed=0)
+        self.decisions = loading.decisions_of(project)
         self.raters = {r.pk: r for r in Rater.objects.filter(project=project).select_related("user")}
 
     def count(self) -> int:
@@ -273,22 +274,39 @@ class Material:
             noise.setdefault(pk, {})[method] = score
         for row in rows:
             ids[row.external_id] = row.pk
-            place = self.place.get(row.pk)
-            a, tie, b = (1 / 3, 1 / 3, 1 / 3) if place is None else self.fit.posterior[place].tolist()
+            (a, tie, b), preference = self._consensus(row.pk)
+            decided = self.decisions.get(row.pk)
             yield Candidate(
                 id=row.external_id,
                 prompt=row.prompt.messages,
                 completion_a=row.completion_a.messages,
                 completion_b=row.completion_b.messages,
                 posterior=(round(a, 6), round(tie, 6), round(b, 6)),
-                preference=0.0 if place is None else round(float(np.clip(self.fit.strength[place], -3, 3)), 6),
+                preference=round(preference, 6),
                 votes=votes.get(row.pk, ()),
                 group=row.group,
                 generator_a=row.completion_a.generator or None,
                 generator_b=row.completion_b.generator or None,
                 noise=noise.get(row.pk, {}),
                 metadata=row.metadata,
+                decision=None if decided is None else self._decision(decided),
             )
+
+    def _consensus(self, pk: int) -> tuple[Sequence[float], float]:
+        """Probabilities of a, tie, b, and the signed strength: as it was decided, else as the votes were fitted."""
+        place, decided = self.place.get(pk), self.decisions.get(pk)
+        if decided is not None:
+            return loading.certain(decided), float(decided.preference or 0)
+        if place is None:
+            return (1 / 3, 1 / 3, 1 / 3), 0.0
+        return self.fit.posterior[place].tolist(), float(np.clip(self.fit.strength[place], -3, 3))
+
+    def _decision(self, decided: Adjudication) -> Decision:
+        return Decision(
+            by=pseudonym("adjudicator", decided.by.username, self.project),
+            preference=decided.preference,
+            both_bad=decided.both_bad,
+        )
 
     def _votes(self, keys: Sequence[int]) -> dict[int, list[VoteRow]]:
         """One vote a rater: a judge's two orders are their mean, with no order of their own."""
@@ -345,8 +363,13 @@ def public_name(rater: Rater, project: Project) -> str:
     """How a rater is called in a version: imported names as they came, people who sign in under a pseudonym."""
     if rater.user is None:
         return rater.name
-    digest = hashlib.sha256(f"{project.slug}/{rater.user.username}".encode()).hexdigest()
-    return f"annotator-{digest[:10]}"
+    return pseudonym("annotator", rater.user.username, project)
+
+
+def pseudonym(role: str, username: str, project: Project) -> str:
+    """The same for one person in one project, whatever they do there."""
+    digest = hashlib.sha256(f"{project.slug}/{username}".encode()).hexdigest()
+    return f"{role}-{digest[:10]}"
 
 
 def _figures(statistics: Statistics, agreement: Estimate) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from annotate.models import Judgement, Rater
+from annotate.models import Adjudication, Judgement, Rater
 from curation.stats import Reading, Votes, combine_readings
 from tiebreak.accounts.models import Project
 
@@ -64,6 +64,18 @@ def judgements_of(project: Project) -> Judgements:
         np.array(columns[4], dtype=bool),
         digest.hexdigest(),
     )
+
+
+def decisions_of(project: Project) -> dict[int, Adjudication]:
+    """What adjudicators decided and stands, by comparison; of those that are not withdrawn."""
+    rows = Adjudication.objects.filter(comparison__project=project, current=True).select_related("by")
+    return {row.comparison_id: row for row in rows.exclude(comparison__status="withdrawn")}
+
+
+def certain(decision: Adjudication) -> tuple[float, float, float]:
+    """A decision as probabilities of a, tie and b. Both bad without a side prefers neither."""
+    side = (decision.preference or 0) + 0
+    return float(side < 0), float(side == 0), float(side > 0)
 
 
 def raters_of(project: Project, kind: str) -> npt.NDArray[np.int64]:

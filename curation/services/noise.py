@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from django.db import transaction
 
+from annotate.models import Adjudication
 from curation import noise
 from curation.models import Consensus, NoiseScore, RewardMargin
 from tiebreak.accounts.models import Project
@@ -26,6 +27,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
         raise Invalid("Noise scores need a project.", field="project")
     rows = list(
         Consensus.objects.filter(comparison__project=project)
+        .exclude(comparison__in=Adjudication.objects.filter(current=True).values("comparison"))  # beyond doubt
         .order_by("comparison_id")
         .values_list("comparison_id", "p_a", "p_tie", "p_b", "n_annotators")
     )

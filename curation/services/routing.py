@@ -11,7 +11,7 @@ import numpy as np
 from django.db import transaction
 from django.db.models import F
 
-from annotate.models import Comparison, Judgement, Rater
+from annotate.models import Adjudication, Comparison, Judgement, Rater
 from curation.models import RewardMargin, RoutingDecision
 from curation.routing import Decision, Features, Item, expected_error, extract, selector, simulate
 from curation.stats import CLASSES
@@ -195,6 +195,7 @@ def _decided(project: Project) -> Iterator[tuple[Item, int, int, int]]:
     people = Judgement.objects.current().filter(
         comparison__project=project, comparison__in=list(opinions), rater__kind="annotator", preference__isnull=False
     )
+    people = people.exclude(assignment__purpose="repeat")  # a hidden repeat is no second person
     for comparison, preference in people.order_by("id").values_list("comparison_id", "preference"):
         said.setdefault(comparison, []).append(int(np.sign(preference or 0)) + 1)
     rows = Comparison.objects.filter(pk__in=[c for c, sides in said.items() if len(sides) > 1])
@@ -213,11 +214,14 @@ def send_back(
 ) -> list[int]:
     """Open comparisons (id → reason, gain) again for one more person each, first in line, marked for curators.
 
-    Those that wait for people already are left alone. Returns the ids that came back. Call within a transaction.
+    Those that wait for people already, and those that an adjudicator decided, are left alone. Returns the ids that came
+    back. Call within a transaction.
     """
     waiting = Comparison.objects.filter(project=project).open().values("pk")
     rows = Comparison.objects.select_for_update(no_key=True).filter(project=project, pk__in=list(reasons))
-    rows = rows.exclude(status=Comparison.Status.WITHDRAWN).exclude(pk__in=waiting).order_by("id")
+    decided = Adjudication.objects.filter(comparison__in=list(reasons), current=True).values("comparison")
+    rows = rows.exclude(status=Comparison.Status.WITHDRAWN).exclude(pk__in=waiting).exclude(pk__in=decided)
+    rows = rows.order_by("id")
     ids = list(rows.values_list("pk", flat=True))
     RoutingDecision.objects.filter(comparison__in=ids, current=True).update(current=False)
     for pk in ids:
@@ -245,6 +249,7 @@ def judge_accuracy(project: Project) -> tuple[int, int]:
     for comparison, preference in (
         Judgement.objects.current()
         .filter(comparison__in=audited, rater__kind="annotator", preference__isnull=False)
+        .exclude(assignment__purpose="repeat")
         .values_list("comparison_id", "preference")
     ):
         people.setdefault(comparison, []).append(float(np.sign(preference or 0)))

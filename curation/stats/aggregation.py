@@ -73,7 +73,8 @@ def dawid_skene(votes: Votes, *, max_iter: int = 2000, tol: float = 1e-6, smooth
     The model: comparison c has the true class k with probability prior[k]; rater r then says l with probability
     confusion[r, k, l], each vote independently. EM starts from the majority and stops when no posterior moves by more
     than ``tol``. ``smoothing`` adds to each row of a confusion matrix so many pseudo-votes of a rater who knows the
-    answer half of the time and guesses otherwise (the mode under a Dirichlet prior); 0 is the maximum likelihood.
+    answer half of the time and guesses otherwise (the mode under a Dirichlet prior), and to the prior so many
+    comparisons of no known class: a few that favour a are no proof that none favours b. 0 is the maximum likelihood.
     The result is deterministic. A weight multiplies a vote's log-likelihood.
 
     A comparison with one vote cannot tell an odd class from an odd rater: only prior times confusion is identified, and
@@ -175,7 +176,7 @@ def _maximise(votes: Votes, posterior: FloatArray, pseudo: FloatArray) -> tuple[
         confusion[k] = _sums(said, weight, raters * K).reshape(raters, K) + pseudo[k]
     totals = confusion.sum(axis=2, keepdims=True)
     confusion = np.where(totals > 0, confusion / np.where(totals > 0, totals, 1.0), 1 / K)
-    mass = posterior.sum(axis=1)
+    mass = posterior.sum(axis=1) + pseudo.sum(axis=0) / K
     prior = mass / mass.sum() if mass.sum() > 0 else np.full(K, 1 / K)
     return prior, np.ascontiguousarray(confusion.transpose(1, 0, 2))
 

@@ -10,13 +10,30 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from curation.stats import Estimate
+from tiebreak.core.words import in_words
 
 register = template.Library()
 
 NOTHING: Final = "–"
+REASONS: Final = (  # those of packages that know no languages
+    gettext_noop("no observations"),
+    gettext_noop("no gold"),
+    gettext_noop("not aggregated yet"),
+    gettext_noop("not enough evidence yet"),
+    gettext_noop("nothing was asked twice"),
+    gettext_noop("nothing was read in both orders"),
+    gettext_noop("no comparison was judged by it and by people"),
+    gettext_noop("no comparison was judged by two raters"),
+    gettext_noop("every judgement is the same: chance cannot disagree"),
+    gettext_noop("nothing to divide by"),
+    gettext_noop("nothing to compare with"),
+    gettext_noop("nobody else answered the same comparisons with one mind"),
+    gettext_noop("fewer than 30 comparisons to compare on"),
+    gettext_noop("fewer than 20 judgements in each half"),
+)
 TONES: Final = {
     "open": "accent", "disputed": "warn", "settled": "good", "withdrawn": "",
     "queued": "", "running": "accent", "succeeded": "good", "failed": "bad", "cancelled": "warn",
@@ -26,6 +43,7 @@ TONES: Final = {
     "keep": "good", "soften": "accent", "ask_people": "warn", "drop": "bad",
     "human": "accent", "judge": "",
     "candidate": "accent",
+    "accepted": "good", "corrected": "warn", "returned": "accent",
 }  # fmt: skip
 
 
@@ -37,8 +55,8 @@ def tone(word: str) -> str:
 
 @register.filter
 def words(name: str) -> str:
-    """A code name as words."""
-    return str(name).replace("_", " ").replace("-", " ")
+    """A code name as words, in the reader's language."""
+    return in_words(str(name))
 
 
 @register.filter
@@ -58,14 +76,18 @@ def figure(value: float | Estimate | None, digits: int = 2) -> str:
 def interval(estimate: Estimate, unit: str = "percent") -> str:
     """The 95 % interval of a share (or of a plain number) with its n, or the reason for its absence."""
     if estimate.value is None:
-        return _(estimate.reason) if estimate.reason else ""
+        return _reason(estimate)
     parts = []
     if estimate.low is not None and estimate.high is not None:
         low, high = (_end(end, unit) for end in (estimate.low, estimate.high))
-        parts.append(f"{low} {_('to')} {high}" if estimate.low < 0 else f"{low}–{high}")
+        parts.append(_("%(low)s to %(high)s") % {"low": low, "high": high} if estimate.low < 0 else f"{low}–{high}")
     if estimate.n:
-        parts.append(f"n {estimate.n:,}")
+        parts.append(_("n %(n)s") % {"n": f"{estimate.n:,}"})
     return ", ".join(parts)
+
+
+def _reason(estimate: Estimate) -> str:
+    return _(estimate.reason) if estimate.reason else ""
 
 
 def _end(end: float, unit: str) -> str:
@@ -78,9 +100,27 @@ def measured(estimate: Estimate) -> SafeString:
     """A share with its interval for a table's cell; a missing one says why on hover and to readers."""
     if estimate.value is None:
         return format_html(
-            '<span class="soft" title="{0}">–<span class="visually-hidden"> {0}</span></span>', estimate.reason
+            '<span class="soft" title="{0}">–<span class="visually-hidden"> {0}</span></span>', _reason(estimate)
         )
     return format_html('{} <small class="soft">{}</small>', percent(estimate.value), interval(estimate))
+
+
+@register.filter
+def points(value: float | Estimate | None) -> str:
+    """A difference of shares with its sign, in percentage points."""
+    apart = value.value if isinstance(value, Estimate) else value
+    if apart is None:
+        return NOTHING
+    whole = round(apart * 100)
+    return _("%(n)s pts") % {"n": f"{whole:+d}" if whole else "±0"}
+
+
+@register.filter
+def apart(estimate: Estimate) -> SafeString:
+    """A difference of shares with its interval for a table's cell; a missing one says why."""
+    if estimate.value is None:
+        return measured(estimate)
+    return format_html('{} <small class="soft">{}</small>', points(estimate), interval(estimate))
 
 
 @register.filter
@@ -112,12 +152,14 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return _("%(seconds)s s") % {"seconds": f"{seconds:.1f}"}
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return _("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
+    if minutes:
+        return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": rest}
+    return _("%(seconds)s s") % {"seconds": rest}
 
 
 @register.filter

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Left
 
-from annotate.models import Assignment, Comparison, JudgeCall, Judgement
+from annotate.models import Adjudication, Assignment, Comment, Comparison, Flag, JudgeCall, Judgement, Prompt
 from curation.models import Consensus, DatasetRow, DroppedRow, NoiseScore, RewardMargin, RoutingDecision
 from tiebreak.accounts.models import Project
 from tiebreak.core.models import Event
+from tiebreak.core.text import TextError, loads_strict
 
 from .paging import Cursor, Page, page_of
 
 EXCERPT: Final = 180
+MOST_PROMPTS: Final = 2000
 # Entropy of the consensus in bits: log2(3) = 1.58 knows nothing at all, 1.0 is two sides in balance.
-DISAGREEMENT: Final[Mapping[str, Q]] = {
-    "high": Q(consensus__entropy__gte=0.9),
-    "some": Q(consensus__entropy__gte=0.4, consensus__entropy__lt=0.9),
-    "little": Q(consensus__entropy__lt=0.4),
-    "unknown": Q(consensus=None),
+CONSENSUS: Final = Consensus.objects.filter(comparison=OuterRef("pk"))
+DISAGREEMENT: Final[Mapping[str, Any]] = {  # conditions
+    "high": Exists(CONSENSUS.filter(entropy__gte=0.9)),
+    "some": Exists(CONSENSUS.filter(entropy__gte=0.4, entropy__lt=0.9)),
+    "little": Exists(CONSENSUS.filter(entropy__lt=0.4)),
+    "unknown": ~Exists(CONSENSUS),
 }
 
 
@@ -34,13 +40,18 @@ class Filters:
     q: str = ""
     status: str = ""
     route: str = ""
+    priority: str = ""
     group: str = ""
+    facet: str = ""
+    """`key:value` of the metadata."""
     disagreement: str = ""
     noise: str = ""
     rater: int | None = None
     returned: bool = False
     unparsed: bool = False
     failed: bool = False
+    flagged: bool = False
+    decided: bool = False
 
     def on(self) -> bool:
         return self != Filters()
@@ -67,10 +78,12 @@ class Line:
 
 
 def comparisons(project: Project, filters: Filters, cursor: Cursor) -> Page[Line]:
-    """One page of the project's comparisons (two queries)."""
+    """One page of the project's comparisons (two or three queries; one more where its texts are searched)."""
     found = _filtered(Comparison.objects.filter(project=project), filters)
+    if filters.q:
+        found = _with_text(found, project, filters.q)
     last = KeyTextTransform("content", KeyTransform("-1", "prompt__messages"))
-    rows = found.annotate(
+    rows = Comparison.objects.annotate(
         excerpt=Left(Cast(last, TextField()), EXCERPT + 1),
         noise=Subquery(_noise().order_by("-score").values("decision")[:1], output_field=CharField()),
     ).values(
@@ -78,7 +91,7 @@ def comparisons(project: Project, filters: Filters, cursor: Cursor) -> Page[Line
         "consensus__p_a", "consensus__p_tie", "consensus__p_b", "consensus__entropy", "consensus__n_annotators",
         "consensus__n_judges",
     )  # fmt: skip
-    return page_of(rows, cursor, make=_line)
+    return page_of(found, cursor, make=_line, shown=rows)
 
 
 def _line(row: Mapping[str, Any]) -> Line:
@@ -112,14 +125,29 @@ def _called(status: str) -> Exists:
     return Exists(JudgeCall.objects.filter(comparison=OuterRef("pk"), status=status))
 
 
-def _text(value: str) -> Q:
-    return Q(external_id=value) | Q(prompt__messages__icontains=value)
+def _facet(value: str) -> Q:
+    """By one key of the metadata, whose index is asked for the value as it was written: text, number or truth."""
+    key, _, wanted = value.partition(":")
+    meant = [Q(metadata__contains={key: wanted})]
+    with suppress(TextError):
+        meant.append(Q(metadata__contains={key: loads_strict(wanted)}))
+    return reduce(or_, meant)
+
+
+def _with_text(found: QuerySet[Comparison], project: Project, text: str) -> QuerySet[Comparison]:
+    """Those whose prompt contains a text, or whose id it is. The prompts are searched first, each once: there are fewer
+    of them, and where few fit their comparisons are found by an index."""
+    prompts = Prompt.objects.filter(project=project, messages__icontains=text)
+    fitting = list(prompts.order_by().values_list("pk", flat=True)[: MOST_PROMPTS + 1])
+    few = len(fitting) <= MOST_PROMPTS
+    return found.filter(Q(external_id=text) | Q(prompt__in=fitting if few else prompts))
 
 
 FILTERS: Final[Mapping[str, Callable[[Any], Q | Exists]]] = {
-    "q": _text,
     "status": lambda value: Q(status=value),
     "route": lambda value: Q(route=value),
+    "priority": lambda value: Q(priority=value),
+    "facet": _facet,
     "group": lambda value: Q(group=value),
     "disagreement": lambda value: DISAGREEMENT[value],
     "noise": lambda value: Exists(_noise().filter(decision=value)),
@@ -127,6 +155,8 @@ FILTERS: Final[Mapping[str, Callable[[Any], Q | Exists]]] = {
     "returned": lambda value: ~Q(returned_because=""),
     "unparsed": lambda value: _called(JudgeCall.Status.UNPARSED),
     "failed": lambda value: _called(JudgeCall.Status.FAILED),
+    "flagged": lambda value: Exists(Flag.objects.filter(comparison=OuterRef("pk"), resolved_at=None)),
+    "decided": lambda value: Exists(Adjudication.objects.filter(comparison=OuterRef("pk"), current=True)),
 }
 
 
@@ -162,12 +192,22 @@ class Life:
     dropped: Sequence[DroppedRow]
     margins: Sequence[RewardMargin]
     events: Sequence[Event]
+    decisions: Sequence[Adjudication]
+    flags: Sequence[Flag]
+    comments: Sequence[Comment]
+
+    @property
+    def decision(self) -> Adjudication | None:
+        """What an adjudicator decided and stands."""
+        return next((decision for decision in self.decisions if decision.current), None)
 
 
 def life(comparison: Comparison) -> Life:
-    """The life of a comparison that `one` found (nine queries)."""
+    """The life of a comparison that `one` found (twelve queries)."""
     judgements = list(
-        comparison.judgements.select_related("rater", "rubric", "form").order_by("-current", "submitted_at", "id")
+        comparison.judgements.select_related("rater", "rubric", "form", "review__by").order_by(
+            "-current", "submitted_at", "id"
+        )
     )
     calls = list(comparison.judge_calls.select_related("judge").order_by("id"))
     by_judgement = {call.judgement_id: call for call in calls if call.judgement_id}
@@ -183,6 +223,9 @@ def life(comparison: Comparison) -> Life:
         dropped=list(comparison.dropped_rows.select_related("version__dataset").order_by("id")),
         margins=list(comparison.reward_margins.select_related("reward_model").order_by("id")),
         events=_events(comparison, judgements),
+        decisions=list(comparison.adjudications.select_related("by")),
+        flags=list(comparison.flags.select_related("rater", "resolved_by").order_by("id")),
+        comments=list(comparison.comments.select_related("author")),
     )
 
 

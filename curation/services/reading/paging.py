@@ -34,27 +34,49 @@ class Page(Generic[T]):
 
 
 def page_of(
-    found: QuerySet[Any], cursor: Cursor, *, make: Callable[[Any], T], newest_first: bool = False, size: int = SIZE
+    found: QuerySet[Any],
+    cursor: Cursor,
+    *,
+    make: Callable[[Any], T],
+    newest_first: bool = False,
+    size: int = SIZE,
+    shown: QuerySet[Any] | None = None,
 ) -> Page[T]:
-    """One page of a queryset in the order of its ids (two queries). `make` turns its items, with `pk`, into records."""
+    """One page of a queryset in the order of its ids (two or three queries). `make` turns items with `pk` into records.
+
+    The ids are found first, as many as are counted: where that is all of them, nothing is looked for again. Where it is
+    not, they are many, and so the page's own are near each other. `shown` reads what is shown of them: joins that would
+    be in the way of finding.
+    """
+    known = list(found.order_by().values_list("pk", flat=True)[: COUNT_MOST + 1])
+    more = len(known) > COUNT_MOST
     backwards = cursor.before is not None
     descending = newest_first != backwards
     edge = cursor.before if backwards else cursor.after
-    rows = found.order_by("-pk" if descending else "pk")
-    if edge is not None:
-        rows = rows.filter(**{"pk__lt" if descending else "pk__gt": edge})
-    items = list(rows[: size + 1])
-    further = len(items) > size
-    items = items[:size][::-1] if backwards else items[:size]
+    if more:
+        beyond = found if edge is None else found.filter(**{"pk__lt" if descending else "pk__gt": edge})
+        ordered = beyond.order_by("-pk" if descending else "pk").values_list("pk", flat=True)
+        ids = list(ordered[: size + 1])
+    else:
+        ids = _behind(known, edge, descending=descending)[: size + 1]
+    further = len(ids) > size
+    ids = ids[:size][::-1] if backwards else ids[:size]
+    rows = (found if shown is None else shown).filter(pk__in=ids).order_by("-pk" if newest_first else "pk")
+    items = list(rows) if ids else []
     behind, ahead = (True, further) if backwards else (further, cursor.after is not None)
-    count = found.order_by()[: COUNT_MOST + 1].count()
     return Page(
         rows=[make(item) for item in items],
         previous=_pk(items[0]) if items and ahead else None,
         next=_pk(items[-1]) if items and behind else None,
-        count=min(count, COUNT_MOST),
-        more=count > COUNT_MOST,
+        count=COUNT_MOST if more else len(known),
+        more=more,
     )
+
+
+def _behind(ids: list[int], edge: int | None, *, descending: bool) -> list[int]:
+    """The ids beyond an edge, in order."""
+    beyond = [pk for pk in ids if edge is None or (pk < edge if descending else pk > edge)]
+    return sorted(beyond, reverse=descending)
 
 
 def _pk(item: Any) -> int:

@@ -11,14 +11,19 @@ from typing import Any, Final
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext_noop, pgettext
 
-from annotate.models import Comparison, JudgeCall, Judgement, Rubric
+from annotate.models import Comparison, JudgeCall, Judgement, Rater, Rubric
+from annotate.services import qualifying
+from annotate.services.projects import current_form
 from curation.models import Aggregation
 from curation.stats import Estimate
 from tiebreak.accounts.models import Project
+from tiebreak.core.words import in_words
 from tiebreak.runs.models import Run
 
-from . import sides
+from . import reviews, sides
 
 DAYS: Final = 14
 WAIT: Final = timedelta(minutes=1)
@@ -51,11 +56,11 @@ class Progress:
 
     @property
     def state_bars(self) -> list[Bar]:
-        return bars(self.states)
+        return bars({in_words(state): n for state, n in self.states.items()})
 
     @property
     def route_bars(self) -> list[Bar]:
-        return bars({{"human": "people"}.get(route, route): n for route, n in self.routes.items()})
+        return bars({in_words({"human": "people"}.get(route, route)): n for route, n in self.routes.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,17 @@ class Home:
     spend: Spend
     days: Sequence[Day]
     disputed: int
+    flags: int
     returned: int
     unparsed: int
     failed_calls: int
     failed_runs: Sequence[Run]
     stuck_runs: Sequence[Run]
     drafts: Sequence[Rubric]
+    paused: Sequence[Rater]
+    """People who were paused, the last ones."""
+    short: qualifying.Shortage | None
+    """Of gold, for what the form asks of it."""
 
     @property
     def busiest(self) -> int:
@@ -106,12 +116,13 @@ class Home:
     @property
     def quiet(self) -> bool:
         """Nothing needs anybody now."""
-        counts = (self.disputed, self.returned, self.unparsed, self.failed_calls)
-        return not (any(counts) or self.failed_runs or self.stuck_runs or self.drafts)
+        counts = (self.disputed, self.flags, self.returned, self.unparsed, self.failed_calls)
+        lists = (self.failed_runs, self.stuck_runs, self.drafts, self.paused)
+        return not (any(counts) or any(lists) or self.short)
 
 
 def home(project: Project) -> Home:
-    """Eight queries."""
+    """Twelve queries."""
     progress = _progress(project)
     aggregation = Aggregation.objects.filter(project=project, current=True).first()
     calls: Mapping[str, Mapping[str, Any]] = {
@@ -125,20 +136,24 @@ def home(project: Project) -> Home:
     return Home(
         progress=progress,
         aggregation=aggregation,
-        people=estimate(agreement.get("people"), "no aggregation yet"),
-        everybody=estimate(agreement.get("people_and_judges"), "no aggregation yet"),
+        people=estimate(agreement.get("people"), gettext_noop("no aggregation yet")),
+        everybody=estimate(agreement.get("people_and_judges"), gettext_noop("no aggregation yet")),
         judges=sides.pooled(
-            sides.accuracy(project, audit=True), reason="no audited comparison has both a judge's and people's verdict"
+            sides.accuracy(project, audit=True),
+            reason=gettext_noop("no audited comparison has both a judge's and people's verdict"),
         ),
         spend=_spend(project, sum((row["price"] or Decimal(0) for row in calls.values()), Decimal(0))),
         days=_days(project),
         disputed=progress.states.get("disputed", 0),
+        flags=reviews.count_flags(project),
         returned=progress.returned,
         unparsed=calls.get("unparsed", {}).get("n", 0),
         failed_calls=calls.get("failed", {}).get("n", 0),
         failed_runs=failed,
         stuck_runs=stuck,
         drafts=list(Rubric.objects.filter(project=project, status=Rubric.Status.DRAFT)[:FEW]),
+        paused=list(Rater.objects.filter(project=project, paused_at__isnull=False).order_by("-paused_at")[:FEW]),
+        short=qualifying.shortage(project, current_form(project)) if progress.total else None,
     )
 
 
@@ -185,7 +200,8 @@ def _days(project: Project) -> list[Day]:
     counts = {row["day"]: row for row in made}
     days = [first + timedelta(days=i) for i in range(DAYS)]
     none = {"people": 0, "judges": 0}
-    return [Day(f"{d:%d %b}", counts.get(d, none)["people"], counts.get(d, none)["judges"]) for d in days]
+    shape = pgettext("the shape of a day", "d M")
+    return [Day(date_format(d, shape), counts.get(d, none)["people"], counts.get(d, none)["judges"]) for d in days]
 
 
 def _runs(project: Project) -> tuple[list[Run], list[Run]]:

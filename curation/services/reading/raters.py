@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from django.db.models import Aggregate, Avg, Count, FloatField, Q, Sum
+import numpy as np
+from django.db.models import Avg, Count, Q, Sum
 
-from annotate.models import Form, Judge, JudgeCall, Judgement, Rater, Rubric
+from annotate.models import Form, Judge, JudgeCall, Rater, Rubric
+from annotate.services import projects
 from curation.models import RaterSkill
+from curation.services import people
 from curation.stats import Estimate
 from tiebreak.accounts.models import Project
 
@@ -19,59 +22,55 @@ from . import sides
 UNMEASURED = Estimate(None, reason="not aggregated yet")
 
 
-class Median(Aggregate):
-    """The median by PostgreSQL's ordered-set aggregate."""
-
-    function = "PERCENTILE_CONT"
-    template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
-    output_field = FloatField()
-
-
 @dataclass(frozen=True, slots=True)
 class RaterLine:
     rater: Rater
-    judgements: int
-    seconds: float | None
-    """Median active time."""
+    figures: people.Figures
     skill: Estimate
-    left: Estimate
-    gold: Estimate
-
-    @property
-    def lopsided(self) -> bool:
-        """The interval of the left share excludes one half."""
-        return self.left.low is not None and self.left.high is not None and not self.left.low <= 0.5 <= self.left.high
+    """Of the last aggregation; the rest is of the rows as they stand."""
 
 
-def raters(project: Project) -> list[RaterLine]:
-    """Everybody who judges here, people first, the busiest first (three queries)."""
-    volumes = {
-        row["rater"]: row
-        for row in Judgement.objects.current()
-        .filter(rater__project=project)
-        .order_by()
-        .values("rater")
-        .annotate(n=Count("pk"), median=Median("seconds"))
-    }
+def _value(estimate: Estimate) -> float:
+    return -np.inf if estimate.value is None else estimate.value
+
+
+# What a table may be sorted by, in its natural direction: the best, the busiest, the most conspicuous first.
+SORTS: Final[Mapping[str, Callable[[RaterLine], Any]]] = {
+    "judgements": lambda line: line.figures.counts.n,
+    "seconds": lambda line: -(line.figures.counts.seconds or np.inf),
+    "skill": lambda line: _value(line.skill),
+    "gold": lambda line: _value(line.figures.gold),
+    "others": lambda line: _value(line.figures.others),
+    "left": lambda line: abs((line.figures.left.value or 0.5) - 0.5),
+    "longer": lambda line: abs(line.figures.longer.value or 0.0),
+    "same": lambda line: _value(line.figures.same),
+    "drift": lambda line: -(line.figures.drift.value or 0.0),
+    "signs": lambda line: len(line.figures.signs),
+}
+
+
+def raters(project: Project, *, sort: str = "", reverse: bool = False) -> list[RaterLine]:
+    """Everybody who judges here (four queries): people first, the busiest first, unless sorted otherwise."""
+    found = list(Rater.objects.filter(project=project).select_related("judge", "user"))
+    form, counts = projects.current_form(project), people.table(project)
+    kinds = {rater.pk: rater.kind for rater in found}
     skills = {s.rater_id: s for s in RaterSkill.objects.filter(aggregation__project=project, aggregation__current=True)}
-    nothing = {"n": 0, "median": None}
     lines = [
-        _rater_line(rater, volumes.get(rater.pk, nothing), skills.get(rater.pk))
-        for rater in Rater.objects.filter(project=project).select_related("judge")
+        RaterLine(rater, people.figures(rater, counts, kinds, form), estimated_skill(skills.get(rater.pk)))
+        for rater in found
     ]
-    return sorted(lines, key=lambda line: (line.rater.kind, -line.judgements, line.rater.name))
+    lines.sort(key=lambda line: (line.rater.kind, -line.figures.counts.n, line.rater.name))
+    if sort in SORTS:
+        lines.sort(key=SORTS[sort], reverse=not reverse)
+    elif sort == "name":
+        lines.sort(key=lambda line: line.rater.name.casefold(), reverse=reverse)
+    return lines
 
 
-def _rater_line(rater: Rater, volume: Mapping[str, Any], skill: RaterSkill | None) -> RaterLine:
-    def of(name: str, n: int) -> Estimate:
-        value = getattr(skill, name, None)
-        if value is None:
-            return UNMEASURED
-        return Estimate(value, getattr(skill, f"{name}_low"), getattr(skill, f"{name}_high"), n)
-
-    n = skill.n if skill else 0
-    gold = of("gold", skill.gold_n if skill else 0)
-    return RaterLine(rater, volume["n"], volume["median"], of("skill", n), of("left", n), gold)
+def estimated_skill(skill: RaterSkill | None) -> Estimate:
+    if skill is None or skill.skill is None:
+        return UNMEASURED
+    return Estimate(skill.skill, skill.skill_low, skill.skill_high, skill.n)
 
 
 @dataclass(frozen=True, slots=True)

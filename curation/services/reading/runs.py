@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from tiebreak.accounts.models import Project
 from tiebreak.runs.kinds import KINDS
@@ -70,7 +71,7 @@ def run_line(run: Run, now: datetime | None = None) -> RunLine:
     waits = run.status == Run.Status.QUEUED and run.created_at < now - WAIT and run.not_before <= now
     return RunLine(
         run=run,
-        label=KINDS[run.kind].label if run.kind in KINDS else run.kind,
+        label=gettext(KINDS[run.kind].label) if run.kind in KINDS else run.kind,
         percent=None if fraction is None else int(fraction * 100),
         unreachable=waits and run.wakes >= WOKEN,
         seconds=((run.finished_at or now) - run.started_at).total_seconds() if run.started_at else None,
