@@ -7,7 +7,7 @@ STAMP := .venv/installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fix bench results schema
+.PHONY: help demo up test check fix bench results schema messages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ fix: $(STAMP) ## mend what ruff can mend
 
 schema: $(STAMP) ## take the API's schema as it is now for the snapshot
 	TIEBREAK_EMBEDDED=0 $(BIN)/python manage.py spectacular --validate --fail-on-warn --file tests/contract/openapi.yml
+
+messages: $(STAMP) ## collect the words to translate (needs gettext) and compile the translations
+	TIEBREAK_EMBEDDED=0 $(BIN)/python manage.py makemessages --locale ar --locale ja --no-obsolete --add-location file \
+	  --ignore '.venv/*' --ignore 'tests/*' --ignore 'benchmarks/*' --ignore 'models_rt/*'
+	$(BIN)/pybabel compile --domain django --directory platform/tiebreak/locale
 
 bench: $(STAMP) ## all benchmarks, into docs/performance.md
 	$(BIN)/python benchmarks/run.py performance

@@ -15,13 +15,15 @@ from uuid import uuid4
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from annotate.models import Assignment, Form, Rater
+from annotate.models import Adjudication, Assignment, Flag, Form, Rater, Review, Session, Trial
 from tests import build
+from tests.editor import posted
 from tiebreak.accounts.models import ApiToken, Membership, Project, Scope, User
 from tiebreak.accounts.roles import Role
 from tiebreak.runs import store
@@ -39,7 +41,7 @@ class World:
         for role in Role.values:
             build.make_member(self.project, role, name=f"{tag}-{role}")
         comparison = build.make_comparison(self.project, f"{tag}/c1")
-        build.make_comparison(self.project, f"{tag}/c2")
+        second = build.make_comparison(self.project, f"{tag}/c2")
         build.make_judgements(comparison, "AB")
         judge = build.make_judge(self.project, f"{tag}-judge")
         build.make_call(judge, comparison, -1)
@@ -53,6 +55,7 @@ class World:
             self.project, f"{tag}-paused", paused_at=timezone.now(), paused_because=f"{tag} is ill"
         )
         self.rubric = build.make_rubric(self.project, name=f"{tag}-rubric")
+        self.image = build.make_image(self.project)
         self.queued = build.make_run(self.project)
         self.failed = build.make_run(self.project, status="failed")
         self.file = f"{tag}.jsonl"
@@ -67,6 +70,27 @@ class World:
             order="ab",
             form=Form.objects.get(project=self.project),
             expires_at=timezone.now() + timedelta(hours=1),
+        )
+        annotator, form = self.assignment.rater, self.assignment.form
+        self.judgement = build.make_judgement(second, annotator, 1, form=form, submitted_at=timezone.now())
+        self.session = Session.objects.create(rater=self.assignment.rater)
+        self.trial = Trial.objects.create(
+            rater=self.assignment.rater,
+            kind="practice",
+            position=1,
+            comparison=build.make_comparison(self.project, f"{tag}/gold", gold=-1, gold_because="It is right."),
+            form=self.assignment.form,
+            order="ab",
+        )
+        mine = self.assignment.rater
+        self.flag = Flag.objects.create(comparison=comparison, rater=mine, kind="broken")
+        third = build.make_comparison(self.project, f"{tag}/c3")
+        said = build.make_judgement(third, mine, 1)
+        self.decision = Adjudication.objects.create(
+            comparison=third, preference=1, reason=f"{tag} is right", by=self.user("owner")
+        )
+        self.returned = Review.objects.create(
+            judgement=said, verdict="returned", reason=f"{tag} asks why", by=self.user("curator")
         )
         self.token = ApiToken.objects.get(prefix=build.make_token(self.user("owner"), "curate").split("_")[1])
 
@@ -190,7 +214,9 @@ READ: Final = page(annotator="403", adjudicator="403")
 CURATE: Final = page(annotator="403", adjudicator="403", viewer="403")
 MANAGE: Final = CURATE | {Role.CURATOR: "403"}
 ANNOTATE: Final = page(viewer="403")
+ADJUDICATE: Final = page(annotator="403", viewer="403")
 SIGNED_IN: Final = page(outsider=OK)
+MAKERS: Final = page(outsider=OK, annotator="403", adjudicator="403", viewer="403")
 HOLDER: Final = expect(SIGN_IN) | dict.fromkeys((OUTSIDER, *ROLES), "404")
 MINE: Final = HOLDER | {Role.OWNER: OK}
 ASSIGNED: Final = HOLDER | {Role.ANNOTATOR: OK}
@@ -200,6 +226,7 @@ API_MEMBERS: Final = api()
 API_READ: Final = api(annotator="403", adjudicator="403")
 API_CURATE: Final = api(annotator="403", adjudicator="403", viewer="403")
 API_ANNOTATE: Final = api(viewer="403")
+API_ADJUDICATE: Final = api(annotator="403", viewer="403")
 # Rows that have no project in their address do not exist for whoever may not read them.
 API_FOUND: Final = api(annotator="404", adjudicator="404")
 API_FOUND_CURATE: Final = API_FOUND | {Role.VIEWER: "403"}
@@ -277,12 +304,32 @@ def _row(world: World) -> dict[str, Any]:
     return {"rows": [{"id": "new", "prompt": "p", "completion_a": "a", "completion_b": "b"}]}
 
 
+def _decision(world: World) -> dict[str, Any]:
+    return {"comparison": world.comparison.pk, "preference": -1, "reason": "so"}
+
+
+def _resolution(world: World) -> dict[str, Any]:
+    return {"resolution": "done"}
+
+
 def _token(world: World) -> dict[str, Any]:
     return {"name": "mine", "scopes": ["annotate"], "days": 3}
 
 
 def assignment(w: World) -> int:
     return w.assignment.pk
+
+
+def judgement(w: World) -> int:
+    return w.judgement.pk
+
+
+def comparison(w: World) -> int:
+    return w.comparison.pk
+
+
+def anothers(w: World) -> int:
+    return w.comparison.judgements.earliest("pk").pk
 
 
 def failed(w: World) -> int:
@@ -297,27 +344,70 @@ PAGES: Final = [
     Row("login", "GET", EVERYBODY),
     Row("login", "POST", EVERYBODY),
     Row("logout", "POST", expect(SIGN_IN)),
-    Row("set_language", "GET", EVERYBODY),
-    Row("set_language", "POST", EVERYBODY),
+    Row("language", "POST", EVERYBODY),
     Row("healthz", "GET", EVERYBODY),
     Row("readyz", "GET", EVERYBODY),
     Row("metrics", "GET", expect("401")),  # for staff, and none of the cast is
     Row("home", "GET", SIGNED_IN),
+    Row("new-project", "GET", MAKERS),
+    Row("new-project", "POST", MAKERS, body=lambda w: {"name": "Newest", "preset": "code"}),
+    Row("form", "GET", READ, slug),
+    Row("form", "POST", CURATE, slug, lambda w: posted(Form.objects.get(project=w.project), levels=2)),
+    Row("form-preview", "POST", CURATE, slug, lambda w: posted(Form.objects.get(project=w.project), levels=2)),
+    Row("form-versions", "GET", READ, slug),
+    Row("duplicate", "GET", CURATE, slug),
+    Row("duplicate", "POST", CURATE, slug, lambda w: {"name": "Copy", "slug": "the-copy", "comparisons": "on"}),
+    Row("import", "GET", CURATE, slug),
+    Row("import", "POST", CURATE, slug, lambda w: {"format": "rows", "file": SimpleUploadedFile("x.jsonl", b"{}")}),
     Row("compare", "GET", ANNOTATE, slug),
+    Row("images", "GET", READ, slug),
+    Row("images", "POST", CURATE, slug, lambda w: {"image": SimpleUploadedFile("p.png", build.PIXEL)}),
+    Row("images-fetch", "POST", CURATE, slug),
+    Row("image", "GET", MEMBERS, within(pk=lambda w: w.image.pk)),
     Row("answer", "GET", page(outsider=OK), within(pk=assignment)),  # looks at nothing: leads to `compare`
     Row("answer", "POST", ASSIGNED, within(pk=assignment), _answer),
     Row("skip", "POST", ASSIGNED, within(pk=assignment), lambda w: {"skip_reason": "too long"}),
     Row("draft", "POST", ASSIGNED, within(pk=assignment), _answer),
+    Row("ahead", "POST", ANNOTATE, slug),
+    Row("pause", "POST", ANNOTATE, slug),
+    Row("flag", "POST", ASSIGNED, within(pk=assignment), lambda w: {"kind": "broken"}),
+    Row("comment", "POST", ASSIGNED, within(pk=assignment), lambda w: {"text": "odd"}),
+    Row("previous", "GET", ANNOTATE, slug),
+    Row("revise", "GET", ASSIGNED, within(pk=judgement)),
+    Row("revise", "POST", ASSIGNED, within(pk=judgement), _answer),
+    Row("guidelines", "GET", MEMBERS, slug),
+    Row("guidelines", "POST", ANNOTATE, slug, lambda w: {"version": 1}),
+    Row("keys", "GET", SIGNED_IN),
+    Row("keys", "POST", SIGNED_IN, body=lambda w: {"diff": "w"}),
+    Row("practice", "GET", ANNOTATE, slug),
+    Row("practice", "POST", ANNOTATE, slug),
+    Row("qualification", "GET", ANNOTATE, slug),
+    Row("qualification", "POST", ANNOTATE, slug),
+    Row("trial", "GET", ASSIGNED, within(pk=lambda w: w.trial.pk)),
+    Row("trial", "POST", ASSIGNED, within(pk=lambda w: w.trial.pk), _answer),
+    Row("session", "GET", ASSIGNED, within(pk=lambda w: w.session.pk)),
+    Row("mine", "GET", ANNOTATE, slug),
     Row("project", "GET", READ, slug),
     Row("start", "POST", CURATE, within(verb=constant("aggregate"))),
     Row("comparisons", "GET", READ, slug),
     Row("comparison", "GET", READ, within(pk=lambda w: w.comparison.pk)),
+    Row("reviews", "GET", READ, slug),
+    Row("review", "GET", READ, within(pk=anothers)),
+    Row("review", "POST", CURATE, within(pk=anothers), lambda w: {"verdict": "accepted"}),
+    Row("flags", "GET", READ, slug),
     Row("raters", "GET", READ, slug),
+    Row("rater", "GET", READ, within(pk=lambda w: w.rater.pk)),
+    Row("rater-message", "POST", CURATE, within(pk=lambda w: w.rater.pk), lambda w: {"text": "Hello."}),
+    Row("rater-requalify", "POST", CURATE, within(pk=lambda w: w.rater.pk)),
+    Row("rater-excuse", "POST", CURATE, within(pk=lambda w: w.rater.pk)),
+    Row("rater-measure", "POST", CURATE, within(pk=lambda w: w.rater.pk), lambda w: {"since": "now"}),
+    Row("rater-equip", "POST", CURATE, within(pk=lambda w: w.rater.pk), lambda w: {"skills": "law"}),
     Row("rater-pause", "POST", CURATE, within(pk=lambda w: w.rater.pk), lambda w: {"because": "away"}),
     Row("rater-resume", "POST", CURATE, within(pk=lambda w: w.paused.pk)),
     Row("judges", "GET", READ, slug),
     Row("judge-create", "POST", CURATE, slug, judge_body),
     Row("rubrics", "GET", READ, slug),
+    Row("rubric-write", "POST", CURATE, slug, lambda w: {"name": "Tone", "criteria": "Is polite."}),
     Row("rubric-action", "POST", CURATE, within(pk=lambda w: w.rubric.pk, action=constant("approve"))),
     Row("datasets", "GET", READ, slug),
     Row("build", "POST", CURATE, slug, lambda w: {"name": "a-new-set", "recipe": "{}"}),
@@ -335,6 +425,18 @@ PAGES: Final = [
     Row("members", "GET", READ, slug),
     Row("member-set", "POST", MANAGE, slug, lambda w: {"username": f"{w.slug[:-8]}-viewer", "role": "curator"}),
     Row("member-remove", "POST", MANAGE, within(pk=lambda w: w.member("viewer").pk)),
+    Row("adjudicate", "GET", ADJUDICATE, slug),
+    Row("adjudicate-one", "GET", ADJUDICATE, within(pk=comparison)),
+    Row("adjudicate-one", "POST", ADJUDICATE, within(pk=comparison), lambda w: {"choice": "-1", "reason": "so"}),
+    Row("adjudicate-pass", "POST", ADJUDICATE, within(pk=comparison)),
+    Row("adjudicate-reopen", "POST", ADJUDICATE, within(pk=comparison)),
+    Row("adjudicate-comment", "POST", ADJUDICATE, within(pk=comparison), lambda w: {"text": "hm"}),
+    Row("adjudicate-withdraw", "POST", CURATE, within(pk=comparison), lambda w: {"reason": "spam"}),
+    Row("review-judgement", "POST", ADJUDICATE, within(pk=anothers), lambda w: {"verdict": "accepted"}),
+    Row("flag-resolve", "POST", ADJUDICATE, within(pk=lambda w: w.flag.pk), lambda w: {"resolution": "done"}),
+    Row("inbox", "GET", SIGNED_IN),
+    Row("inbox", "POST", SIGNED_IN, body=lambda w: {"all": "1"}),
+    Row("explain", "POST", ASSIGNED, alone(pk=lambda w: w.returned.pk), lambda w: {"text": "because"}),
     Row("tokens", "GET", SIGNED_IN),
     Row("tokens", "POST", SIGNED_IN, body=_token),
     Row("token-revoke", "POST", MINE, alone(pk=lambda w: w.token.pk)),
@@ -351,15 +453,31 @@ ADDRESSES: Final = [
     Row("api-projects-list", "GET", API_SIGNED_IN, scopes=EVERY),
     Row("api-projects-detail", "GET", API_MEMBERS, slug, scopes=EVERY),
     Row("api-imports", "POST", API_CURATE, slug, _row, {Scope.IMPORT, Scope.CURATE}),
+    Row("api-images", "GET", API_READ, slug, scopes=READERS | {Scope.IMPORT}),
+    Row("api-image", "GET", API_MEMBERS, within(pk=lambda w: w.image.pk),
+        scopes=READERS | {Scope.IMPORT, Scope.ANNOTATE}),
+    Row("api-images", "POST", API_CURATE, slug, lambda w: {"image/png": build.PIXEL.decode("latin-1")},
+        {Scope.IMPORT, Scope.CURATE}),
     Row("api-comparisons", "GET", API_READ, slug, scopes=READERS),
     Row("api-comparison", "GET", API_READ, EXTERNAL, scopes=READERS),
     Row("api-judgements", "GET", API_READ, slug, scopes=READERS),
+    Row("api-disputed", "GET", API_ADJUDICATE, slug, scopes={Scope.CURATE}),
+    Row("api-adjudications", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-adjudications", "POST", API_ADJUDICATE, slug, _decision, {Scope.CURATE}),
+    Row("api-adjudication-undo", "POST", API_ADJUDICATE, within(pk=lambda w: w.decision.pk), scopes={Scope.CURATE}),
+    Row("api-flags", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-flag-resolve", "POST", API_CURATE, within(pk=lambda w: w.flag.pk), _resolution, {Scope.CURATE}),
     Row("api-runs-list", "GET", API_SIGNED_IN, scopes=STARTERS),
     Row("api-runs-detail", "GET", API_FOUND, alone(pk=failed), scopes=STARTERS),
     Row("api-runs-cancel", "POST", API_FOUND_CURATE, alone(pk=queued), scopes={Scope.CURATE}),
     Row("api-runs-retry", "POST", API_FOUND_CURATE, alone(pk=failed), scopes={Scope.CURATE}),
     Row("api-rejects", "GET", API_FOUND, alone(pk=failed), scopes=STARTERS),
     Row("api/v1/projects/<slug:slug>/next/", "POST", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
+    Row("api-trial-next", "POST", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
+    Row(
+        "api-trial-answer", "POST", API_ASSIGNED, alone(pk=lambda w: w.trial.pk), lambda w: {"choice": -1},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
     Row(
         "api/v1/assignments/<int:pk>/", "GET", API_ASSIGNED, alone(pk=assignment),
         scopes={Scope.ANNOTATE}, holder=Role.ANNOTATOR,
@@ -380,6 +498,21 @@ ADDRESSES: Final = [
         "api/v1/assignments/<int:pk>/renew/", "POST", API_ASSIGNED, alone(pk=assignment),
         scopes={Scope.ANNOTATE}, holder=Role.ANNOTATOR,
     ),
+    Row(
+        "api/v1/assignments/<int:pk>/flag/", "POST", API_ASSIGNED, alone(pk=assignment), lambda w: {"kind": "broken"},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row(
+        "api/v1/assignments/<int:pk>/comment/", "POST", API_ASSIGNED, alone(pk=assignment), lambda w: {"text": "odd"},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row(
+        "api/v1/judgements/<int:pk>/revise/", "POST", API_ASSIGNED, alone(pk=judgement), lambda w: {"choice": -1},
+        {Scope.ANNOTATE}, holder=Role.ANNOTATOR,
+    ),
+    Row("api/v1/projects/<slug:slug>/previous/", "GET", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
+    Row("api/v1/projects/<slug:slug>/session/", "GET", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
+    Row("api/v1/projects/<slug:slug>/session/", "DELETE", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
     Row("api-build", "POST", API_CURATE, alone(name=lambda w: f"new-{w.slug}"), lambda w: {"project": w.slug},
         {Scope.CURATE}),
     Row("api-datasets-list", "GET", API_SIGNED_IN, scopes=DATA),
@@ -399,7 +532,7 @@ ADDRESSES: Final = [
 ]  # fmt: skip
 TABLE: Final = PAGES + ADDRESSES
 # Plain functions that look at no method; they change nothing.
-BY_ANY_METHOD: Final = {"login", "set_language", "healthz", "readyz", "metrics", "api/"}
+BY_ANY_METHOD: Final = {"login", "healthz", "readyz", "metrics", "api/"}
 
 
 # The routes, as the URLconf has them
@@ -431,7 +564,9 @@ def send(stage: Stage, actor: str, row: Row, args: Mapping[str, Any] | None = No
     told = row.body(stage.mine)
     method = method or row.method
     sent: dict[str, Any] = {"QUERY_STRING": row.query} if row.query else {}
-    if method in ("POST", "PUT", "PATCH") and url.startswith("/api/"):
+    if "image/png" in told:
+        sent |= {"data": str(told["image/png"]).encode("latin-1", "replace"), "content_type": "image/png"}
+    elif method in ("POST", "PUT", "PATCH") and url.startswith("/api/"):
         sent |= {"data": json.dumps(told), "content_type": "application/json"}
     elif method == "POST":
         sent |= {"data": told}

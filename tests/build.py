@@ -19,6 +19,7 @@ from annotate.models import (
     Completion,
     Criterion,
     Form,
+    Image,
     Judge,
     JudgeCall,
     Judgement,
@@ -47,6 +48,10 @@ from tiebreak.runs import store
 from tiebreak.runs.models import Run
 
 _numbers = itertools.count(1)
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
+    "0000000049454e44ae426082"
+)
 
 
 def _sha(value: Any) -> str:
@@ -121,6 +126,12 @@ def make_comparison(
         overlap=overlap,
         **(values | fields),
     )
+
+
+def make_image(project: Project, source: str = "https://a.example/b.png", **fields: Any) -> Image:
+    """A ready one, of one pixel."""
+    kept = {"artifact": store.put(PIXEL, "image/png"), "media_type": "image/png", "width": 1, "height": 1}
+    return Image.objects.create(project=project, source=source, **({"status": "ready"} | kept | fields))
 
 
 def make_rater(project: Project, name: str = "", *, kind: str = Rater.Kind.ANNOTATOR, **fields: Any) -> Rater:

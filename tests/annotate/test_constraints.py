@@ -11,7 +11,22 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotate.models import Assignment, Comparison, Form, Judgement, Rater
+from annotate.models import (
+    Adjudication,
+    Assignment,
+    Comment,
+    Comparison,
+    Flag,
+    Form,
+    Image,
+    Judgement,
+    Lane,
+    Mention,
+    Rater,
+    Review,
+    Session,
+    Trial,
+)
 from tests import build
 from tests.refusals import RESTRICT, Violation, again, change, constraints_of, refused, triggers_of, untested
 
@@ -27,6 +42,7 @@ class World:
         self.user = build.make_member(self.project)
         self.comparison = build.make_comparison(self.project)
         self.other = build.make_comparison(self.project)
+        self.third = build.make_comparison(self.project)
         self.rater = build.make_rater(self.project, user=self.user)
         self.second = build.make_rater(self.project)
         self.assignment = lease(self.comparison, self.rater)
@@ -37,6 +53,21 @@ class World:
         self.criterion = self.rubric.criteria.first()
         self.prompt = self.comparison.prompt
         self.completion = self.comparison.completion_a
+        self.lane = Lane.objects.create(project=self.project, number=1, skills=["python"])
+        self.session = Session.objects.create(rater=self.rater)
+        self.trial = Trial.objects.create(
+            rater=self.rater, kind="practice", position=0, comparison=self.other, form=self.form, order="ab"
+        )
+        self.flag = Flag.objects.create(comparison=self.comparison, rater=self.rater, kind="broken")
+        self.comment = Comment.objects.create(
+            project=self.project, comparison=self.comparison, author=self.user, text="see here"
+        )
+        self.mention = Mention.objects.create(comment=self.comment, user=self.user)
+        self.review = Review.objects.create(judgement=self.judgement, verdict="accepted", by=self.user)
+        self.decision = Adjudication.objects.create(
+            comparison=self.other, preference=1, reason="the proof holds", by=self.user
+        )
+        self.image = Image.objects.create(project=self.project, source="https://example.org/a.png")
 
 
 def lease(comparison: Comparison, rater: Rater, **fields: Any) -> Assignment:
@@ -48,6 +79,9 @@ REFUSED: Final[dict[str, Violation]] = {
     # Assignments
     "assignment_once": lambda w: again(w.judgement.assignment, status="submitted"),
     "assignment_one_live": lambda w: lease(w.other, w.rater),
+    "assignment_one_ahead": lambda w: [lease(c, w.rater, status="ahead") for c in (w.other, w.third)],
+    "assignment_purpose_known": lambda w: lease(w.other, w.second, purpose="play", repeat=1),
+    "assignment_repeat_is_one": lambda w: lease(w.third, w.second, purpose="repeat"),
     "assignment_lease_has_end": lambda w: change(w.assignment, expires_at=None),
     "assignment_order_known": lambda w: change(w.assignment, order="lr"),
     "assignment_status_known": lambda w: change(w.assignment, status="lost", expires_at=None),
@@ -64,6 +98,12 @@ REFUSED: Final[dict[str, Violation]] = {
     "form_levels": lambda w: change(w.form, levels=4),
     "form_overlap": lambda w: change(w.form, overlap=0),
     "form_lease": lambda w: change(w.form, lease_seconds=29),
+    "form_most": lambda w: change(w.form, max_overlap=1),
+    "form_rating": lambda w: change(w.form, rating_max=11),
+    "form_ordering_known": lambda w: change(w.form, ordering="alphabet"),
+    "form_rates": lambda w: change(w.form, gold_rate=0.51),
+    "form_pass_mark": lambda w: change(w.form, pass_mark=1.1),
+    "form_pause_below": lambda w: change(w.form, pause_below=-0.1),
     # Judgements and calls
     "judgement_one_current": lambda w: again(w.judgement, revision=2),
     "judgement_revision_once": lambda w: again(w.judgement, current=False),
@@ -86,6 +126,40 @@ REFUSED: Final[dict[str, Violation]] = {
     "rater_user_is_annotator": lambda w: change(w.rater, kind="judge"),
     "rater_judge_is_judge": lambda w: change(w.judge.rater, kind="annotator"),
     "annotate.Rater.judge": lambda w: again(w.judge.rater, name="another", judge=w.judge),
+    "rater_shown_of_served": lambda w: change(w.rater, served=1, shown_ab=2),
+    # Lanes, sessions, trials
+    "lane_number": lambda w: again(w.lane, skills=["sql"]),
+    "lane_once": lambda w: again(w.lane, number=2),
+    "lane_number_positive": lambda w: change(w.lane, number=0),
+    "session_one_open": lambda w: again(w.session),
+    "session_seconds": lambda w: change(w.session, seconds=-1.0),
+    "trial_place": lambda w: again(w.trial, comparison=w.comparison),
+    "trial_once": lambda w: again(w.trial, position=1),
+    "trial_kind_known": lambda w: change(w.trial, kind="exam"),
+    "trial_order_known": lambda w: change(w.trial, order="lr"),
+    "trial_answered_is_marked": lambda w: change(w.trial, right=True),
+    # Flags, comments, reviews, decisions
+    "flag_open_once": lambda w: again(w.flag),
+    "flag_kind_known": lambda w: change(w.flag, kind="dull"),
+    "flag_resolved_by_someone": lambda w: change(w.flag, resolved_at=timezone.now()),
+    "comment_is_about_something": lambda w: change(w.comment, comparison=None),
+    "comment_judgement_has_comparison": lambda w: change(
+        w.comment, judgement=w.judgement, comparison=None, rater=w.rater
+    ),
+    "comment_says_something": lambda w: change(w.comment, text=""),
+    "mention_once": lambda w: again(w.mention),
+    "review_verdict_known": lambda w: change(w.review, verdict="praised", reason="well done"),
+    "review_has_reason": lambda w: change(w.review, verdict="returned"),
+    "review_answered_was_returned": lambda w: change(w.review, answered_at=timezone.now()),
+    "annotate.Review.judgement": lambda w: again(w.review, judgement=w.judgement),
+    "adjudication_one_current": lambda w: again(w.decision),
+    "adjudication_preference": lambda w: change(w.decision, preference=4),
+    "adjudication_decides": lambda w: change(w.decision, preference=None),
+    "adjudication_has_reason": lambda w: change(w.decision, reason=""),
+    # Images
+    "image_source": lambda w: again(w.image),
+    "image_status_known": lambda w: change(w.image, status="lost"),
+    "image_ready_is_kept": lambda w: change(w.image, status="ready"),
     # Rubrics
     "rubric_version": lambda w: again(w.rubric),
     "rubric_status_known": lambda w: change(w.rubric, status="proposed"),
@@ -96,6 +170,7 @@ REFUSED: Final[dict[str, Violation]] = {
 TRIGGERS: Final[dict[str, Violation]] = {
     "assignment_seats": lambda w: change(w.assignment, comparison=w.other),
 }
+COUNTS: Final = {"assignment_new_seats"}  # refuses nothing itself: it counts, and `comparison_overlap` refuses
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -115,7 +190,7 @@ def test_the_trigger_refuses(name: str) -> None:
 def test_every_constraint_has_its_violation() -> None:
     message = untested(REFUSED, constraints_of("annotate"))
     assert not message, message
-    message = untested(TRIGGERS, triggers_of("annotate"))
+    message = untested(TRIGGERS, triggers_of("annotate") - COUNTS)
     assert not message, message
 
 
@@ -209,3 +284,15 @@ def test_deleting_a_comparison_takes_its_seats_along() -> None:
     lease(comparison, build.make_rater(project))
     Comparison.objects.filter(pk=comparison.pk).delete()
     assert not Assignment.objects.filter(comparison=comparison.pk).exists()
+
+
+def test_no_foreign_key_of_a_busy_table_has_an_index_that_another_begins_with() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = ANY(%s)",
+            [["annotate_assignment", "annotate_comparison", "annotate_completion", "annotate_judgement"]],
+        )
+        there = {name.rsplit("_", 1)[0] for (name,) in cursor.fetchall()}
+    dropped = {"annotate_assignment_rater_id", "annotate_comparison_project_id", "annotate_completion_prompt_id"}
+    assert not there & (dropped | {"annotate_judgement_comparison_id", "annotate_judgement_rater_id"})
+    assert "annotate_assignment_comparison_id" in there  # no other index serves every assignment of a comparison

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -295,3 +296,14 @@ def test_an_unknown_format_is_answered_with_the_known_ones() -> None:
 
 def test_every_format_resolves() -> None:
     assert all(callable(formats.parser_of(name)) for name in formats.FORMATS)
+
+
+def test_messages_are_written_as_canonical_json_is() -> None:
+    said = [
+        {"role": "user", "content": 'é"\\\n\t\x01\u2028\U0001f600/</script>'},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "\x7f\u200f"},
+    ]
+    turns = one(prompt=said).prompt
+    assert turns.json == json.dumps(said, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    assert turns.sha256 == rows.digest(said)

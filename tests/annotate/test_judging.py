@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import numpy as np
 import pytest
 
-from annotate.models import Assignment, Comparison, Form, Judgement, Rater
+from annotate import policies
+from annotate.models import Assignment, Comparison, Form, Judgement, Rater, Review
 from annotate.services import assigning, judging
-from annotate.services.judging import Answer
+from annotate.services.answers import Answer
 from tests.build import make_comparison, make_member, make_project
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import Role
@@ -36,7 +36,7 @@ class World:
         self.assignment = self.lease(order)
 
     def lease(self, order: str) -> Assignment:
-        assignment = assigning.next_assignment(self.rater, now=NOW, rng=np.random.default_rng(1))
+        assignment = assigning.next_assignment(self.rater, now=NOW)
         assert assignment is not None
         Assignment.objects.filter(pk=assignment.pk).update(order=order)
         assignment.order = order
@@ -52,7 +52,7 @@ class World:
     def somebody_else_takes_the_seat(self) -> None:
         other = make_member(self.project, Role.ANNOTATOR)
         rater = assigning.rater_for(self.project, other)
-        assert assigning.next_assignment(rater, now=LATER, rng=np.random.default_rng(2))
+        assert assigning.next_assignment(rater, now=LATER)
 
 
 # Storing
@@ -304,6 +304,84 @@ def test_a_revision_obeys_the_form_and_its_author() -> None:
         judging.revise(first, Answer(choice=-1), by=make_member(world.project, Role.CURATOR), now=LATER)
     first.refresh_from_db()
     assert first.current
+
+
+def test_an_answer_may_be_changed_for_the_forms_time_only() -> None:
+    world = World(revise_minutes=10)
+    first = world.submit(Answer(choice=1))
+    assert judging.may_revise(first, now=NOW + timedelta(minutes=10))
+    second = judging.revise(first, Answer(choice=2), by=world.user, now=NOW + timedelta(minutes=9))
+    first.refresh_from_db()
+    assert not judging.may_revise(first, now=NOW)  # no longer what they say
+    late = NOW + timedelta(minutes=11)
+    assert not judging.may_revise(second, now=late)  # counted from the first answer: changing it wins no time
+    with pytest.raises(Conflict) as caught:
+        judging.revise(second, Answer(choice=3), by=world.user, now=late)
+    assert caught.value.code == "too_late"
+    assert Judgement.objects.current().get().preference in (2, -2)
+
+
+def test_an_answer_that_was_sent_back_may_be_changed_whenever_and_is_answered_so() -> None:
+    world = World(revise_minutes=0)
+    first = world.submit(Answer(choice=1))
+    adjudicator = make_member(world.project, Role.ADJUDICATOR)
+    returned = Review.objects.create(judgement=first, verdict="returned", reason="Read it again.", by=adjudicator)
+    judging.revise(first, Answer(choice=-1), by=world.user, now=LATER)
+    returned.refresh_from_db()
+    assert returned.answered_at == LATER
+    assert not judging.may_revise(Judgement.objects.current().get(), now=LATER)
+
+
+# Asking more people where they disagree
+
+
+def answered(project: Project, comparison: Comparison, *choices: int | None) -> Comparison:
+    """One more annotator a choice (None: both bad), who takes the comparison and says so of the side that a is on."""
+    for choice in choices:
+        user = make_member(project, Role.ANNOTATOR)
+        assignment = assigning.next_assignment(assigning.rater_for(project, user), now=NOW)
+        assert assignment is not None
+        screen = None if choice is None else policies.to_screen(choice, assignment.order)
+        answer = Answer(choice=screen, both_bad=choice is None)
+        judging.submit(assignment, answer, by=user, key=uuid4(), now=NOW)
+    comparison.refresh_from_db()
+    return comparison
+
+
+def test_one_more_is_asked_where_people_disagree_up_to_the_most_and_then_an_adjudicator() -> None:
+    project = make_project(overlap=2, max_overlap=4)
+    comparison = answered(project, make_comparison(project), 1, -1)
+    assert (comparison.overlap, comparison.full, comparison.status) == (3, False, "open")
+    comparison = answered(project, comparison, 0)
+    assert (comparison.overlap, comparison.status) == (4, "open")
+    comparison = answered(project, comparison, None)
+    assert (comparison.overlap, comparison.seats_taken, comparison.status) == (4, 4, "disputed")
+    assert Event.objects.filter(verb="comparison.widened").count() == 2
+    assert Event.objects.get(verb="comparison.disputed").data == {"before": "open", "after": "disputed"}
+
+
+def test_nobody_more_is_asked_where_two_thirds_agree() -> None:
+    project = make_project(overlap=2, max_overlap=4)
+    comparison = answered(project, make_comparison(project), 1, -1, 2)
+    assert (comparison.overlap, comparison.full, comparison.status) == (3, True, "open")
+
+
+def test_without_a_most_people_may_disagree() -> None:
+    project = make_project(overlap=2)
+    comparison = answered(project, make_comparison(project), 1, -1)
+    assert (comparison.overlap, comparison.status) == (2, "open")
+
+
+def test_the_last_answer_is_waited_for_before_more_are_asked() -> None:
+    project = make_project(overlap=3, max_overlap=5)
+    comparison = make_comparison(project)
+    slow = make_member(project, Role.ANNOTATOR)
+    held = assigning.next_assignment(assigning.rater_for(project, slow), now=NOW)
+    assert held is not None
+    assert answered(project, comparison, 1, -1).overlap == 3
+    judging.submit(held, Answer(choice=0), by=slow, key=uuid4(), now=NOW)
+    comparison.refresh_from_db()
+    assert comparison.overlap == 4
 
 
 # Progress

@@ -210,7 +210,10 @@ def poison(stage: Stage) -> None:
     prompt = world.comparison.prompt
     prompt.messages = [{"role": MARKUP, "content": MARKUP}]
     prompt.save()
-    Judgement.objects.filter(**of_it).update(justification=MARKUP, reasons=[MARKUP[:100]], aspects={MARKUP: 1})
+    evidence = [{"side": "a", "exact": MARKUP, "start": 0, "end": 9}]
+    Judgement.objects.filter(**of_it).update(
+        justification=MARKUP, reasons=[MARKUP[:100]], aspects={MARKUP: 1}, evidence=evidence
+    )
     JudgeCall.objects.filter(**of_it).update(raw=MARKUP, reason=MARKUP, model=MARKUP)
     Assignment.objects.filter(**of_it).update(skip_reason=MARKUP, draft={"justification": MARKUP})
     RoutingDecision.objects.create(comparison=world.comparison, policy=MARKUP[:64], route="human", reason=MARKUP)
@@ -245,13 +248,14 @@ def test_what_others_wrote_is_shown_and_never_run(stage: Stage, row: Row) -> Non
     rows = [row]
     if row.route in ("version", "dropped"):
         rows.append(row._replace(args=lambda world: row.args(world) | {"number": 9}))
-    actor = Role.ANNOTATOR if row.route == "compare" else Role.OWNER
+    theirs = row.route in ("compare", "previous") or row.expected[Role.OWNER] != OK  # what only its holder sees
+    actor = Role.ANNOTATOR if theirs else Role.OWNER
     for asked in rows:
         response = send(stage, actor, asked)
         assert outcome(response) == OK
         if response.headers["Content-Type"].startswith("text/html"):
             assert scripts_in(response.body) == []
-    if row.route in ("comparison", "raters", "judges", "rubrics", "home", "compare"):
+    if row.route in ("comparison", "raters", "judges", "rubrics", "home", "compare", "previous", "revise"):
         assert MARK.encode() in response.body  # it is shown
 
 

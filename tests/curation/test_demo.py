@@ -57,6 +57,7 @@ def test_people_judge_what_the_router_gave_them_under_its_budget(told: Any) -> N
     assert figures(told, "route")["human"] == 110
     assert figures(told, "route")["audit"] > 0
     assert figures(told, "people")["judgements"] == 330
+    assert figures(told, "people")["hidden_repeats"] > 0
     assert figures(told, "people")["simulated"] is True
 
 

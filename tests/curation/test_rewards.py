@@ -117,7 +117,8 @@ def test_scoring_by_run_gives_rewards_in_order() -> None:
 
     project = make_world()
     train(project)
-    rows = [{"prompt": "question 1", "completion": text} for text in ("short.", "long, with every reason spelled out")]
+    texts = ("answer 1.", "answer 1 " + "with every reason spelled out, " * 5)  # such as it was trained on
+    rows = [{"prompt": "question 1", "completion": text} for text in texts]
     run = rewards.start_scoring(RewardModel.objects.get(), rows, by=None)
     done = ledger.execute(run.pk)
     assert done is not None

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 ARGS: Final = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]  # fmt: skip
+
+expect.set_options(timeout=20_000)  # how long what never comes is waited for, on a machine as slow as can be
 
 
 @pytest.fixture(scope="module")

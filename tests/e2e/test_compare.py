@@ -1,9 +1,7 @@
-"""An annotator's story in a real browser: sign in, compare by keyboard alone, in light and dark, on a phone."""
+"""An annotator's story in a real browser: sign in, compare by keyboard alone, until nothing is left."""
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any, Final
 
 import pytest
@@ -13,6 +11,8 @@ from annotate.models import Assignment, Judgement
 from tests.build import make_comparison, make_member, make_project
 from tiebreak.accounts.models import Project
 from tiebreak.accounts.roles import Role
+
+from .stage import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
@@ -48,6 +48,12 @@ def ready(page: Page) -> None:
     expect(page.locator("#answer[data-favours]")).to_be_visible()
 
 
+def leave(page: Page) -> None:
+    """Close the browser when the server has answered: it would work on while the tables are emptied."""
+    page.wait_for_timeout(500)
+    page.context.close()
+
+
 def watch(page: Page) -> list[str]:
     """What goes wrong in the page, as it happens: errors of scripts, and what the policy of content refused."""
     wrong: list[str] = []
@@ -72,6 +78,7 @@ def test_three_comparisons_by_keyboard_alone(browser: Browser, live_server: Any,
             page.keyboard.press(key)
         page.keyboard.press("Control+Enter")
         expect(page.locator("#answer")).not_to_have_attribute("action", action)
+    eventually(page, lambda: Judgement.objects.count() == 3, "the answers arrive")
     stored = {
         judgement.assignment_id: (judgement.order, judgement.preference)
         for judgement in Judgement.objects.filter(rater__user__username="ada")
@@ -80,7 +87,7 @@ def test_three_comparisons_by_keyboard_alone(browser: Browser, live_server: Any,
     assert Assignment.objects.filter(status="leased").count() == 1
     assert Judgement.objects.filter(seconds__isnull=False).count() == 3
     assert wrong == []
-    page.close()
+    leave(page)
 
 
 def test_the_last_answer_says_that_nothing_is_left(browser: Browser, live_server: Any, project: Project) -> None:
@@ -92,9 +99,10 @@ def test_the_last_answer_says_that_nothing_is_left(browser: Browser, live_server
         page.keyboard.press("b")
         page.keyboard.press("Control+Enter")
         expect(page.locator(f'#answer[action="{action}"]')).to_have_count(0)
-    expect(page.get_by_text("Nothing left to compare")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nothing left to compare")).to_be_visible()
+    eventually(page, lambda: Judgement.objects.count() == 4, "the answers arrive")
     assert Judgement.objects.filter(both_bad=True, preference=None).count() == 4
-    page.close()
+    leave(page)
 
 
 def test_nothing_chosen_is_not_sent_and_a_refusal_keeps_what_was_typed(
@@ -114,7 +122,7 @@ def test_nothing_chosen_is_not_sent_and_a_refusal_keeps_what_was_typed(
     expect(page.locator("#justification")).to_have_value("too short")
     expect(page.locator('input[name=choice][value="-2"]')).to_be_checked()
     assert Judgement.objects.count() == 0
-    page.close()
+    leave(page)
 
 
 def test_who_was_signed_out_in_mid_work_signs_in_elsewhere_and_sends_what_stands_here(
@@ -122,6 +130,7 @@ def test_who_was_signed_out_in_mid_work_signs_in_elsewhere_and_sends_what_stands
 ) -> None:
     context = browser.new_context()
     page = context.new_page()
+    page.route("**/ahead/", lambda route: route.abort())  # with one ahead the outbox has the answer: another story
     sign_in(page, live_server)
     ready(page)
     page.keyboard.press("2")
@@ -142,42 +151,6 @@ def test_who_was_signed_out_in_mid_work_signs_in_elsewhere_and_sends_what_stands
     page.keyboard.press("Control+Enter")
     expect(page.locator(f'#answer[action="{action}"]')).to_have_count(0)
     expect(told).to_be_empty()
+    eventually(page, lambda: Judgement.objects.count() == 1, "the answer arrives")
     assert Judgement.objects.count() == 1
-    context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_screen_fits_and_is_accessible(
-    browser: Browser, live_server: Any, project: Project, tmp_path: Any, scheme: Any, width: int
-) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
-    )
-    page = context.new_page()
-    wrong = watch(page)
-    sign_in(page, live_server)
-    page.screenshot(path=os.environ.get("TIEBREAK_SCREENSHOTS", str(tmp_path)) + f"/compare-{scheme}-{width}.png")
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    channels = [int(value) for value in re.findall(r"\d+", dark)[:3]]
-    assert (sum(channels) < 3 * 80) is (scheme == "dark"), dark
-    found = Axe().run(page).response["violations"]
-    serious = [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]
-    assert serious == []
-    assert wrong == []
-    context.close()
-
-
-def test_the_screen_works_without_javascript(browser: Browser, live_server: Any, project: Project) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    sign_in(page, live_server)
-    action = page.locator("#answer").get_attribute("action") or ""
-    page.locator('input[name=choice][value="0"]').check(force=True)
-    page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#answer")).not_to_have_attribute("action", action)
-    assert Judgement.objects.get().preference == 0
-    context.close()
+    leave(page)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.exports.recipe import NoiseRule, Recipe, SplitRule, apply
+from curation.exports.recipe import Candidate, Decision, NoiseRule, Recipe, SplitRule, apply
 from curation.exports.schema import normalise
 from curation.exports.splits import assign_split
 from tests.curation.exports.rows import candidate, message, row, vote
@@ -31,6 +31,59 @@ def test_people_and_judges_together_are_a_mixed_source() -> None:
     kept = row(votes=[vote("ann", -1), vote("gpt", -1, kind="judge")])
 
     assert (kept["source"], kept["n_annotators"], kept["n_judges"]) == ("mixed", 1, 1)
+
+
+DECIDED = Decision(by="adjudicator-1", preference=2)
+
+
+def decided(decision: Decision = DECIDED, **changes: Any) -> Candidate:
+    """Three people prefer a; the adjudicator prefers b."""
+    side = decision.preference or 0
+    posterior = (float(side < 0), float(side == 0), float(side > 0))
+    facts = {"posterior": posterior, "preference": float(side), "decision": decision}
+    return candidate(**(facts | changes))
+
+
+def test_what_was_decided_is_the_label_and_names_its_adjudicator() -> None:
+    kept = apply(Recipe(), [decided()]).rows[0]
+
+    assert (kept["chosen_side"], kept["probability"], kept["preference"], kept["margin"]) == ("b", 1.0, 2.0, 2.0)
+    assert (kept["adjudicated_by"], kept["source"], kept["n_annotators"]) == ("adjudicator-1", "human", 3)
+    assert [vote["preference"] for vote in kept["votes"]] == [-2, -1, -3]  # a decision is not a vote
+
+
+def test_rows_that_nobody_decided_have_the_bytes_that_they_always_had() -> None:
+    assert "adjudicated_by" not in row()
+    assert normalise({**row(), "adjudicated_by": None}) == row()  # as Parquet gives it back
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [
+        ({"min_judgements": 4}, {}),
+        ({"min_annotators": 4}, {}),
+        ({"min_probability": 1.0}, {}),
+        ({"noise": {"method": "consensus-entropy", "max_score": 0.1}}, {"noise": {"consensus-entropy": 0.9}}),
+        ({"include_judges": False}, {"votes": [vote("gpt", -1, kind="judge")]}),
+        ({"sources": ["human"]}, {"votes": [vote("gpt", -1, kind="judge")]}),
+        ({}, {"votes": [vote("a", None, both_bad=True)]}),  # they called both bad, the adjudicator did not
+        ({}, {"votes": []}),
+    ],
+)
+def test_a_decision_outweighs_what_rules_ask_of_votes(recipe: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert len(apply(Recipe.from_dict(recipe), [decided(**changes)]).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "rule"),
+    [
+        (Decision("adjudicator-1", None, both_bad=True), "both_bad"),
+        (Decision("adjudicator-1", -1, both_bad=True), "both_bad"),
+        (Decision("adjudicator-1", 0), "ties"),
+    ],
+)
+def test_a_decision_for_neither_side_is_dropped_by_its_rule(decision: Decision, rule: str) -> None:
+    assert [drop.rule for drop in apply(Recipe(), [decided(decision)]).dropped] == [rule]
 
 
 # One candidate that only the rule named drops.

@@ -73,7 +73,7 @@ def objective(parameters: np.ndarray, votes: Votes, smoothing: float) -> float:
     for comparison, rater, value in zip(votes.comparison, votes.rater, votes.value, strict=True):
         joint[comparison] += log_confusion[rater, :, value]
     pseudo = smoothing * (np.eye(K) + 1 / K) / 2
-    return -float(logsumexp(joint, axis=1).sum() + (pseudo * log_confusion).sum())
+    return -float(logsumexp(joint, axis=1).sum() + (pseudo * log_confusion).sum() + smoothing / K * log_prior.sum())
 
 
 def test_dawid_skene_reaches_the_optimum_that_an_independent_search_finds() -> None:
@@ -134,6 +134,15 @@ def test_one_rater_alone_is_believed_as_far_as_the_pseudo_votes_go_and_has_no_sk
     assert fit.posterior.argmax(axis=1).tolist() == [B, A, B]
     assert fit.posterior.max(axis=1) == pytest.approx(2 / 3)
     assert np.isnan(fit.skill).all()
+
+
+def test_two_comparisons_that_favour_a_do_not_make_certain_that_nothing_favours_b() -> None:
+    rows = [("x", "ann", -3), ("x", "bea", -3), ("y", "ann", -2), ("y", "bea", 2), ("z", "ann", 2)]
+    fit = dawid_skene(Votes.from_rows(rows))
+
+    assert fit.prior.min() > 0.05
+    assert fit.posterior[1].max() < 0.95  # one against one
+    assert fit.posterior[2].argmax() == B  # the only vote there is
 
 
 def test_comparisons_with_one_vote_do_not_move_the_fit() -> None:
