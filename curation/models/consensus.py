@@ -23,6 +23,11 @@ class Aggregation(models.Model):
         default=dict, help_text="{people, people_and_judges}: {value, low, high, n, reason}, Krippendorff's alpha"
     )
     inputs_sha256 = models.CharField(max_length=64, help_text="of the judgements that it read")
+    because = models.CharField(
+        max_length=500, blank=True, default="", help_text="why this method, where it was chosen by the data's shape"
+    )
+    prior = models.JSONField(default=list, help_text="[3]: share of a, tie and b before any vote")
+    details = models.JSONField(default=dict, help_text="what the method alone knows, such as the choice's figures")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -48,6 +53,15 @@ class Consensus(models.Model):
     n_annotators = models.PositiveIntegerField()
     n_judges = models.PositiveIntegerField()
     n_both_bad = models.PositiveIntegerField(default=0)
+    difficulty = models.FloatField(
+        null=True, help_text="probability that a rater of the mean skill errs here; null where the method has none"
+    )
+    base = models.JSONField(
+        null=True, help_text="[3]: what the method expects before the comparison's own votes; null: the prior"
+    )
+    provisional = models.BooleanField(
+        default=False, help_text="a judgement came after the fit: updated by itself, the raters' skills as they were"
+    )
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -87,6 +101,9 @@ class RaterSkill(models.Model):
     gold_low = models.FloatField(null=True)
     gold_high = models.FloatField(null=True)
     gold_n = models.PositiveIntegerField(default=0)
+    biases = models.JSONField(
+        default=dict, help_text="{side, length, format, self: {value, low, high, n, reason}}; a share, .5 is none"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["aggregation", "rater"], name="rater_skill_once")]

@@ -11,14 +11,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from curation.models import (
+    BudgetGrant,
     Consensus,
     DatasetRow,
     DatasetVersion,
     DroppedRow,
     Evaluation,
+    NoiseDecision,
     NoiseScore,
+    NoiseTreatment,
     RaterSkill,
     RewardMargin,
+    RoutingPolicy,
+    RoutingSettings,
     VersionFile,
 )
 from tests import build
@@ -48,7 +53,14 @@ class World:
         self.consensus = build.make_consensus(self.aggregation, self.comparison, (0.7, 0.1, 0.2))
         self.skill = build.make_skill(self.aggregation, self.rater)
         self.noise = build.make_noise(self.comparison)
+        self.treatment = NoiseTreatment.objects.create(project=self.project, policy={"rules": []})
+        self.noise_decision = NoiseDecision.objects.create(
+            treatment=self.treatment, comparison=self.comparison, action="drop", method="m", score=1, cause="c"
+        )
         self.routing = build.make_routing(self.comparison)
+        self.policy = RoutingPolicy.objects.create(project=self.project, name="p", version=1, kind="uncertainty")
+        self.routing_settings = RoutingSettings.objects.create(project=self.project)
+        self.grant = BudgetGrant.objects.create(project=self.project, money=1)
         self.ready = build.make_version(self.project, [self.comparison])
         self.model = build.make_model(self.ready, [self.comparison])
         self.evaluation = Evaluation.objects.get()
@@ -68,6 +80,9 @@ class World:
         self.kept = RunArtifact.objects.create(run=self.run, artifact=self.artifact, name="rows")
         self.answer = IdempotentResponse.objects.create(user=self.user, key="k", request_sha256="5" * 64)
         self.event = record("test.happened", self.project, by=self.user, project=self.project)
+
+    def other_treatment(self) -> NoiseTreatment:
+        return NoiseTreatment.objects.create(project=self.project, policy={})
 
 
 REFUSED: Final[dict[str, Violation]] = {
@@ -93,6 +108,16 @@ REFUSED: Final[dict[str, Violation]] = {
     "rater_skill_once": lambda w: again(w.skill),
     "noise_once": lambda w: again(w.noise),
     "noise_score": lambda w: change(w.noise, score=1.01),
+    "noise_decision_one_current": lambda w: again(w.noise_decision, treatment=w.other_treatment()),
+    "noise_decision_once": lambda w: again(w.noise_decision, current=False),
+    "noise_action_known": lambda w: change(w.noise_decision, action="burn"),
+    "routing_policy_version": lambda w: again(w.policy),
+    "routing_policy_status_known": lambda w: change(w.policy, status="lost"),
+    "routing_policy_share": lambda w: change(w.policy, share=1.01),
+    "curation.RoutingSettings.project": lambda w: again(w.routing_settings, project=w.project),
+    "routing_hourly_rate": lambda w: change(w.routing_settings, hourly_rate=-1),
+    "routing_seconds": lambda w: change(w.routing_settings, seconds=0),
+    "budget_grant_of_something": lambda w: change(w.grant, money=0, hours=0),
     "routing_one_current": lambda w: again(w.routing),
     "routing_route_known": lambda w: change(w.routing, route="both"),
     # Datasets
