@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,13 @@ from curation.stats.votes import FloatArray
 _CAP: Final = 0.99
 """No evidence is surer than this, so that one confident source never silences the other."""
 
-METHODS: Final[Mapping[str, str]] = {
-    "consensus-entropy": "how undecided the raters' consensus is",
-    "reward-model-disagreement": "how likely the label is wrong, by a reward model that did not train on it",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a label is doubted."""
 
     rule: str
-    """A name in `METHODS`."""
+    """A name in `methods.METHODS`."""
     score: float
     text: str
 
@@ -38,6 +33,8 @@ class Scores(NamedTuple):
     """[n]; nan where the method cannot say."""
     text: list[str]
     """n causes in words, empty where the score is nan."""
+    details: Sequence[Mapping[str, Any]] | None = None
+    """n records that explain the score further, in JSON's types; None: there is no more to say."""
 
 
 class Suspicion(NamedTuple):
