@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from curation.stats.aggregation.contract import TINY, Aggregate, Fit, assemble, check_iteration, class_counts, sums
+from curation.stats.aggregation.contract import TINY, Aggregate, Fit, assemble, check_iteration, class_counts
+from curation.stats.aggregation.latent import Layout, climb, count, expect, lay_out
 from curation.stats.votes import BoolArray, FloatArray, K, Pairs, Votes
+
+MAX_ITER: Final = 2000
 
 
 def dawid_skene(
@@ -13,7 +18,7 @@ def dawid_skene(
     *,
     pairs: Pairs | None = None,
     is_judge: BoolArray | None = None,
-    max_iter: int = 2000,
+    max_iter: int = MAX_ITER,
     tol: float = 1e-6,
     smoothing: float = 1.0,
 ) -> Aggregate:
@@ -31,63 +36,66 @@ def dawid_skene(
     """
     check_iteration(max_iter, tol)
     shared = votes.shared()
-    fit = _fit(shared, max_iter, tol, pseudo_counts(smoothing))
-    posterior, _ = expect(votes, fit.prior, fit.confusion)
-    return assemble(votes, np.ascontiguousarray(posterior.T), fit)
+    layout = lay_out(shared, shared.value, K)
+    model = Confusions(len(votes.raters), smoothing)
+    end = climb(layout, model, model.measured(layout, shares(shared)), max_iter=max_iter, tol=tol)
+    every = lay_out(votes, votes.value, K)
+    posterior, _ = expect(every, *model.logs(end.parameters))
+    prior, confusion = model.split(end.parameters)
+    fit = Fit(prior, confusion.transpose(1, 0, 2), end.log_likelihood, end.n_iter, end.converged)
+    return assemble(votes, every.restore(posterior), fit)
 
 
-def _fit(votes: Votes, max_iter: int, tol: float, pseudo: FloatArray) -> Fit:
-    """EM from the majority."""
-    posterior = shares(votes)
-    prior, confusion = maximise(votes, posterior, pseudo)
-    log_likelihood, n_iter, converged = 0.0, 0, not votes.n
-    while not converged and n_iter < max_iter:
-        n_iter += 1
-        updated, log_likelihood = expect(votes, prior, confusion)
-        converged = bool(np.abs(updated - posterior).max() < tol)
-        posterior = updated
-        prior, confusion = maximise(votes, posterior, pseudo)
-    return Fit(prior, confusion, log_likelihood, n_iter, converged)
+class Confusions:
+    """The model. Its parameters are square roots of probabilities: where one is 0, nothing runs off to infinity."""
+
+    def __init__(self, raters: int, smoothing: float) -> None:
+        self.raters = raters
+        self.smoothing = smoothing
+        self.pseudo = pseudo_counts(smoothing)
+
+    def measured(self, layout: Layout, posterior: FloatArray) -> FloatArray:
+        """Parameters of the raters held against a posterior [C, K]."""
+        by_place = posterior.T[:, layout.order]
+        return self.improve(np.empty(0), by_place.sum(axis=1), count(layout, by_place))
+
+    def split(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Prior [K] and confusion [true, R, said]."""
+        squares = parameters**2
+        return _shares_of(squares[:K]), _shares_of(squares[K:].reshape(K, self.raters, K))
+
+    def logs(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
+        prior, confusion = self.split(parameters)
+        return np.log(np.maximum(prior, TINY)), np.log(np.maximum(confusion, TINY)).reshape(K, -1)
+
+    def improve(self, parameters: FloatArray, mass: FloatArray, counts: FloatArray) -> FloatArray:
+        confusion = _shares_of(counts.reshape(K, self.raters, K) + self.pseudo[:, None])
+        prior = _shares_of(mass + self.smoothing / K)
+        return np.sqrt(np.concatenate([prior, confusion.ravel()]))
+
+    def penalty(self, parameters: FloatArray) -> float:
+        log_prior, log_cells = self.logs(parameters)
+        by_cell = log_cells.reshape(K, self.raters, K).sum(axis=1)
+        return float((self.pseudo * by_cell).sum() + self.smoothing / K * log_prior.sum())
 
 
 def shares(votes: Votes) -> FloatArray:
-    """[K, C] shares of the votes' weight, each comparison having some."""
+    """[C, K] shares of the votes' weight; nan for a comparison without votes."""
     counts = class_counts(votes)
-    shares: FloatArray = np.ascontiguousarray((counts / counts.sum(axis=1, keepdims=True)).T)
-    return shares
+    with np.errstate(invalid="ignore"):
+        share: FloatArray = counts / counts.sum(axis=1, keepdims=True)
+    return share
 
 
 def pseudo_counts(smoothing: float) -> FloatArray:
+    """[true, said] pseudo-votes of a rater who knows the answer half of the time and guesses otherwise."""
     if not smoothing >= 0:
         raise ValueError("smoothing", "0 or more pseudo-votes", smoothing)
     pseudo: FloatArray = smoothing * (np.eye(K) + np.full((K, K), 1 / K)) / 2
     return pseudo
 
 
-def expect(votes: Votes, prior: FloatArray, confusion: FloatArray) -> tuple[FloatArray, float]:
-    """E-step in log space: posterior [K, C] and the log-likelihood of the votes."""
-    said = votes.rater * K + votes.value
-    logs = np.log(np.maximum(confusion, TINY)).transpose(1, 0, 2).reshape(K, -1)  # [true, rater × said]
-    joint = np.empty((K, len(votes.comparisons)))
-    for k in range(K):
-        joint[k] = sums(votes.comparison, logs[k].take(said) * votes.weight, joint.shape[1])
-    joint += np.log(np.maximum(prior, TINY))[:, None]
-    top = joint.max(axis=0)
-    posterior = np.exp(joint - top)
-    total = posterior.sum(axis=0)
-    return posterior / total, float((np.log(total) + top).sum())
-
-
-def maximise(votes: Votes, posterior: FloatArray, pseudo: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """M-step: prior [K] and confusion [R, K, K] from posteriors [K, C]."""
-    raters = len(votes.raters)
-    said = votes.rater * K + votes.value
-    confusion = np.empty((K, raters, K))
-    for k in range(K):
-        weight = posterior[k].take(votes.comparison) * votes.weight
-        confusion[k] = sums(said, weight, raters * K).reshape(raters, K) + pseudo[k]
-    totals = confusion.sum(axis=2, keepdims=True)
-    confusion = np.where(totals > 0, confusion / np.where(totals > 0, totals, 1.0), 1 / K)
-    mass = posterior.sum(axis=1) + pseudo.sum(axis=0) / K
-    prior = mass / mass.sum() if mass.sum() > 0 else np.full(K, 1 / K)
-    return prior, np.ascontiguousarray(confusion.transpose(1, 0, 2))
+def _shares_of(counts: FloatArray) -> FloatArray:
+    """Counts as shares of their last axis; even where there are none."""
+    totals = counts.sum(axis=-1, keepdims=True)
+    return np.where(totals > 0, counts / np.where(totals > 0, totals, 1.0), 1 / counts.shape[-1])
