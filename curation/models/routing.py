@@ -64,12 +64,21 @@ class RoutingSettings(models.Model):
     hourly_rate = models.DecimalField(max_digits=10, decimal_places=4, default=0, help_text="of a person's active hour")
     currency = models.CharField(max_length=3, default="USD")
     seconds = models.FloatField(null=True, help_text="a judgement takes so long; null: the median measured")
+    trusted_because = models.CharField(
+        max_length=300, blank=True, default="", help_text="why judges may settle comparisons that no gold vouches for"
+    )
+    trusted_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    trusted_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name_plural = "routing settings"
         constraints = [
             models.CheckConstraint(condition=Q(hourly_rate__gte=0), name="routing_hourly_rate"),
             models.CheckConstraint(condition=Q(seconds=None) | Q(seconds__gt=0), name="routing_seconds"),
+            # Nobody trusts a judge without saying why.
+            models.CheckConstraint(
+                condition=Q(trusted_at=None) | ~Q(trusted_because=""), name="routing_trust_has_reason"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -117,6 +117,7 @@ REFUSED: Final[dict[str, Violation]] = {
     "curation.RoutingSettings.project": lambda w: again(w.routing_settings, project=w.project),
     "routing_hourly_rate": lambda w: change(w.routing_settings, hourly_rate=-1),
     "routing_seconds": lambda w: change(w.routing_settings, seconds=0),
+    "routing_trust_has_reason": lambda w: change(w.routing_settings, trusted_at=timezone.now()),
     "budget_grant_of_something": lambda w: change(w.grant, money=0, hours=0),
     "routing_one_current": lambda w: again(w.routing),
     "routing_route_known": lambda w: change(w.routing, route="both"),
@@ -157,6 +158,12 @@ TRIGGERS: Final[dict[str, dict[str, Violation]]] = {
             w.ready, recipe_sha256="9" * 64, created_by=w.user
         ),
         "delete": lambda w: DatasetVersion.objects.filter(pk=w.ready.pk)._raw_delete("default"),
+    },
+    "policy_immutable": {
+        "its parameters": lambda w: change(w.policy, params={"audit": 0}),
+        "its kind": lambda w: change(w.policy, kind="random"),
+        "its number": lambda w: change(w.policy, version=9),
+        "its name together with its state": lambda w: change(w.policy, name="q", status="active"),
     },
     "row_immutable": {
         "update": lambda w: change(frozen(w, DatasetRow), row={"id": "x"}),
