@@ -1,11 +1,18 @@
-"""What to do about a suspicious label: a table of bands, the most severe first."""
+"""What can be done about a doubtful label, and what one score alone proposes: a table of bands, the worst first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
-Action = Literal["keep", "soften", "drop", "ask_people"]
+import numpy as np
+import numpy.typing as npt
+
+from curation.stats.votes import FloatArray, IntArray
+
+Action = Literal["keep", "soften", "flip", "ask_people", "drop"]
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+"""By their codes in arrays: 0 is "keep"."""
 
 
 class Band(NamedTuple):
@@ -17,7 +24,7 @@ class Band(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Bands:
     """Bands from the highest threshold down; the first that holds decides, and a label that none holds is kept."""
 
     bands: tuple[Band, ...]
@@ -28,11 +35,9 @@ class Policy:
             raise ValueError("bands", "thresholds from the highest down", thresholds)
 
 
-DEFAULT_POLICY: Final = Policy(
+DEFAULT_BANDS: Final = Bands(
     (
-        Band(
-            0.9, 3, "ask_people"
-        ),  # nearly surely wrong, but few people have said so: their word costs less than a row
+        Band(0.9, 3, "ask_people"),  # nearly surely wrong, but few have said so: their word costs less than a row
         Band(0.9, None, "drop"),  # people have been asked, and it still contradicts everything
         Band(0.5, 3, "ask_people"),  # more likely wrong than right
         Band(0.5, None, "soften"),  # people disagree for good: keep the doubt in the label
@@ -43,11 +48,13 @@ DEFAULT_POLICY: Final = Policy(
 is wrong differs by data, so set them after a look at some thirty labels of each band."""
 
 
-def decide(score: float | None, n_annotators: int, policy: Policy = DEFAULT_POLICY) -> Action:
-    """The action for a label of this suspicion that so many people have judged; an unscored one is kept."""
-    if score is None:
-        return "keep"
-    for band in policy.bands:
-        if score >= band.at_least and (band.fewer_than is None or n_annotators < band.fewer_than):
-            return band.action
-    return "keep"
+def propose(score: FloatArray, people: npt.ArrayLike, bands: Bands = DEFAULT_BANDS) -> IntArray:
+    """[n] codes in `ACTIONS` for labels of suspicion ``score`` [n] that so many ``people`` [n] judged; nan is kept."""
+    judged = np.asarray(people)
+    if judged.shape != score.shape:
+        raise ValueError("people", f"an array of shape {score.shape}", judged.shape)
+    action = np.zeros(len(score), dtype=np.int64)
+    for band in reversed(bands.bands):
+        few = True if band.fewer_than is None else judged < band.fewer_than
+        action[(score >= band.at_least) & few] = ACTIONS.index(band.action)
+    return action

@@ -66,10 +66,11 @@ def _store(
     actions: Counter[str],
 ) -> int:
     rows = []
-    for pk, n, score, cause in zip(ids, people, found.score.tolist(), found.text, strict=True):
+    proposed = noise.propose(found.score, people).tolist()
+    for pk, code, score, cause in zip(ids, proposed, found.score.tolist(), found.text, strict=True):
         if np.isnan(score):
             continue
-        decision = noise.decide(score, n)
+        decision = noise.ACTIONS[code]
         actions[decision] += 1
         rows.append(
             NoiseScore(

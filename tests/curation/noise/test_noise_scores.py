@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from curation.noise import (
-    DEFAULT_POLICY,
+    ACTIONS,
     Band,
+    Bands,
     Cause,
-    Policy,
     consensus_entropy,
-    decide,
+    propose,
     reward_model_disagreement,
     suspicion,
 )
@@ -62,7 +62,7 @@ def test_suspicion_is_the_strongest_cause_and_keeps_the_others() -> None:
 @pytest.mark.parametrize(
     ("score", "people", "action"),
     [
-        (None, 0, "keep"),  # nothing scored
+        (np.nan, 0, "keep"),  # nothing scored
         (0.1, 1, "keep"),
         (0.4, 1, "soften"),
         (0.6, 1, "ask_people"),  # likelier wrong than right, and few have been asked
@@ -71,10 +71,10 @@ def test_suspicion_is_the_strongest_cause_and_keeps_the_others() -> None:
         (0.95, 3, "drop"),
     ],
 )
-def test_the_default_policy(score: float | None, people: int, action: str) -> None:
-    assert decide(score, people, DEFAULT_POLICY) == action
+def test_what_one_score_proposes(score: float, people: int, action: str) -> None:
+    assert ACTIONS[propose(np.array([score]), [people])[0]] == action
 
 
-def test_a_policy_whose_bands_are_out_of_order_is_refused() -> None:
+def test_bands_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="bands"):
-        Policy((Band(0.2, None, "soften"), Band(0.9, None, "drop")))
+        Bands((Band(0.2, None, "soften"), Band(0.9, None, "drop")))
