@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any, Final
@@ -80,6 +81,15 @@ class Numbered:
     size: int
 
 
+@dataclass
+class Batch:
+    """Rows to be written together, what was refused among them, and the line that was read last."""
+
+    rows: list[Numbered] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    last: int = 0
+
+
 def import_stream(
     project: Project,
     file: IO[bytes],
@@ -95,30 +105,32 @@ def import_stream(
     Raises Invalid for an unknown format and for a file that cannot be read on: what came before is in.
     """
     parser, levels = parser_of(format), most_levels(project)
-    report, lines = Report(), _Lines()
+    report, last = Report(), 0
 
     def refuse(reject: Reject) -> None:
         report.reject(reject)
         if rejects is not None:
             rejects(reject)
-        if report.rejected % BATCH == 0:
-            tell()
 
     def tell() -> None:
         if execution:
-            execution.progress(lines.last, total, note=f"{report.created + report.updated:,} rows written")
+            execution.progress(last, total, note=f"{report.created + report.updated:,} rows written")
 
     total = reading.count_lines(file, filename) if execution else None
-    rows = _rows(_records(file, filename), parser, reading.source_of(filename), levels, lines, refuse)
-    for batch in _batches(rows):
-        with transaction.atomic():
-            if execution:
-                execution.fence()
-            written = write(project, [n.row for n in batch], run=execution.run if execution else None)
-            images.find(project, images.texts_of(n.row for n in batch))
-        report.add(written)
-        for position, error in written.rejected:
-            refuse(_reject(batch[position].line, error, reading.shown(batch[position].value)))
+    rows = _rows(_records(file, filename), parser, reading.source_of(filename), levels)
+    for batch in _ahead(_batches(rows)):
+        last = batch.last
+        for reject in batch.rejects:
+            refuse(reject)
+        if batch.rows:
+            with transaction.atomic():
+                if execution:
+                    execution.fence()
+                written = write(project, [n.row for n in batch.rows], run=execution.run if execution else None)
+                images.find(project, images.texts_of(n.row for n in batch.rows))
+            report.add(written)
+            for position, error in written.rejected:
+                refuse(_reject(batch.rows[position].line, error, reading.shown(batch.rows[position].value)))
         tell()
     tell()
     _mix(project, execution, by=by)
@@ -140,14 +152,6 @@ def _mix(project: Project, execution: ledger.Execution | None, *, by: Any) -> No
         lanes.rearrange(project, by=by)
 
 
-class _Lines:
-    """The line that was read last, and the line on which each id stood first (about 100 bytes a row)."""
-
-    def __init__(self) -> None:
-        self.last = 0
-        self.first: dict[int, int] = {}
-
-
 def _records(file: IO[bytes], filename: str) -> Iterator[reading.Record]:
     records = reading.read(file, filename)
     while True:
@@ -160,16 +164,11 @@ def _records(file: IO[bytes], filename: str) -> Iterator[reading.Record]:
 
 
 def _rows(
-    records: Iterable[reading.Record],
-    parser: formats.Parser,
-    source: str,
-    levels: int,
-    lines: _Lines,
-    refuse: Callable[[Reject], None],
-) -> Iterator[Numbered]:
-    """The rows that can be taken; the others are refused one by one."""
+    records: Iterable[reading.Record], parser: formats.Parser, source: str, levels: int
+) -> Iterator[Numbered | Reject]:
+    """The rows that can be taken, and why the others cannot."""
+    stood: dict[int, int] = {}  # the line on which each id stood first, about 100 bytes a row
     for entry in records:
-        lines.last = entry.line
         try:
             if isinstance(entry.value, RowError):
                 raise entry.value
@@ -177,29 +176,49 @@ def _rows(
             for row in made:
                 _check_levels(row, levels)
         except RowError as error:
-            refuse(_reject(entry.line, error, entry.raw or reading.shown(entry.value)))
+            yield _reject(entry.line, error, entry.raw or reading.shown(entry.value))
             continue
         for row in made:
-            first = lines.first.setdefault(formats.bits(row.id), entry.line)
+            first = stood.setdefault(formats.bits(row.id), entry.line)
             if first != entry.line:
                 twice = RowError("id", f"{row.id!r} stands on line {first} already; line {entry.line} was not taken")
-                refuse(_reject(entry.line, twice, reading.shown(entry.value)))
+                yield _reject(entry.line, twice, reading.shown(entry.value))
             else:
                 yield Numbered(entry.line, row, entry.value, entry.size)
 
 
-def _batches(rows: Iterable[Numbered]) -> Iterator[list[Numbered]]:
-    """Rows by the thousand, or fewer where they are long: what is in memory at once stays small."""
-    batch: list[Numbered] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += row.size
-        if len(batch) >= BATCH or size >= BATCH_BYTES:
+def _batches(rows: Iterable[Numbered | Reject]) -> Iterator[Batch]:
+    """Rows by the thousand, or fewer where they are long: what is in memory at once stays small.
+
+    Where the file breaks off, what came before it is a batch still.
+    """
+    batch, size = Batch(), 0
+    try:
+        for row in rows:
+            batch.last = row.line
+            if isinstance(row, Reject):
+                batch.rejects.append(row)
+            else:
+                batch.rows.append(row)
+                size += row.size
+            if len(batch.rows) + len(batch.rejects) >= BATCH or size >= BATCH_BYTES:
+                yield batch
+                batch, size = Batch(), 0
+    except Invalid:
+        if batch.last:
             yield batch
-            batch, size = [], 0
-    if batch:
+        raise
+    if batch.last:
         yield batch
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same, each read in a thread of its own while the one before it is written."""
+    with ThreadPoolExecutor(1, "reading") as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def _check_levels(row: Row, levels: int) -> None:

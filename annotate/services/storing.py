@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import BooleanField, F, Func, TextField, Value
 from django.utils import timezone
 
 from annotate import formats
@@ -44,6 +46,17 @@ class Written:
     judgements_created: int = 0
     judgements_revised: int = 0
     rejected: list[tuple[int, RowError]] = field(default_factory=list)
+
+
+class AnyOf(Func):
+    """The field is one of these texts, sent as one array: as a list, each of a thousand is a parameter to be parsed."""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY ("
+    output_field = BooleanField()
+
+    def __init__(self, field: str, texts: Iterable[str]) -> None:
+        super().__init__(F(field), Value(list(texts), output_field=ArrayField(TextField())))
 
 
 class Said(NamedTuple):
@@ -137,7 +150,7 @@ def _store(
 
 
 def _named(project: Project, rows: Iterable[Row]) -> Any:
-    return Comparison.objects.filter(project=project, external_id__in=[row.id for row in rows])
+    return Comparison.objects.filter(AnyOf("external_id", (row.id for row in rows)), project=project)
 
 
 def _lock(project: Project, rows: Sequence[Row]) -> dict[str, Comparison]:
@@ -214,7 +227,7 @@ def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKe
 def _prompts(project: Project, rows: Iterable[Row], now: datetime) -> tuple[dict[str, int], set[int]]:
     """Ids of the rows' prompts by hash, and which of them are new; the same messages in a project are one prompt."""
     wanted = {row.prompt.sha256: row.prompt for row in rows}
-    ids = dict(Prompt.objects.filter(project=project, sha256__in=wanted).values_list("sha256", "id"))
+    ids = dict(Prompt.objects.filter(AnyOf("sha256", wanted), project=project).values_list("sha256", "id"))
     new = [
         {
             "project_id": project.pk,

@@ -341,7 +341,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(project: Project) -> None:
 
 
 def test_a_file_that_breaks_off_fails_with_its_rows_in(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "BATCH", 10)
+    monkeypatch.setattr(importing, "BATCH", 500)
     data = b"".join(json.dumps(row(f"r{n}", reference=str(n**50))).encode() + b"\n" for n in range(5000))
     with pytest.raises(Invalid, match=r"x\.gz: the gzip stream breaks off"):
         run_import(project, io.BytesIO(gzip.compress(data)[:-2000]), filename="x.gz")
