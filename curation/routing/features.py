@@ -82,8 +82,9 @@ def _doubt(read: Read) -> float | None:
 
 
 def _domain(read: Read) -> float | None:
-    if read.item.domain in prompts.DOMAINS:
-        return list(prompts.DOMAINS).index(read.item.domain)
+    given = read.item.domain
+    if given is not None and given in prompts.DOMAINS:
+        return list(prompts.DOMAINS).index(given)
     return prompts.domain(read.prompt) if read.english else None
 
 

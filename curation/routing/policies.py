@@ -11,8 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.routing.features import Features
+from curation.routing.gain import GainModel
+from curation.routing.overlap import Evidence
 from curation.stats.votes import FloatArray, IntArray
 
+PERSON: Final = "person"
+SETTLED: Final = "people have judged it as often as it needs"
+AUDIT: Final = "audit: drawn at random to measure the judge"
+EXPLORATION: Final = "exploration: drawn at random to learn where people help"
 Route = Literal["human", "judge", "settled"]
 """What a comparison needs next: people, a judge's verdict, or nothing."""
 
@@ -23,30 +29,50 @@ class Decision:
     route: Route
     reason: str
     gain: float
-    """Expected error that people would take away here: the probability that the judge is wrong."""
+    """What the policy expects of asking here, in its own unit (`Policy.gain_is`)."""
     audit: bool = False
     """In the random slice that measures the judge, whatever the judge said."""
+    explored: bool = False
+    """In the random slice that shows where people help, whatever the policy expects."""
+    probability: float = 0.0
+    """Of being drawn for the audit, whether it was or not: what an estimate from the slice is weighted by."""
+    buy: str = ""
+    """Whose judgements: "person", or a judge's name; empty: nothing is bought."""
+    n: int | None = None
+    """Judgements to buy; None: as many as the comparison needs."""
+    price: float = 0.0
+    """Expected, of all n, or of one where n is None; 0 where the policy was told no prices."""
 
 
 class Selector(Protocol):
-    """What a policy is."""
+    """What a policy is. One that has no use for a model, prices or votes ignores them."""
 
     def __call__(
         self,
         features: Features,
         *,
-        budget: int,
+        budget: float,
         rng: np.random.Generator,
         exploration: float = 0.1,
         audit_share: float = 0.1,
+        gain_model: GainModel | None = None,
+        prices: Mapping[str, float] | None = None,
+        votes: Evidence | None = None,
     ) -> list[Decision]:
-        """A decision for each comparison, in the order of the features."""
+        """A decision for each comparison, in the order of the features.
+
+        ``prices`` are of one judgement, by the name of who gives it ("person", judges), and replace those of ``votes``.
+        """
 
 
 class Policy(NamedTuple):
     label: str
     facts: str
     path: str
+    budget_in: Literal["comparisons", "money"] = "comparisons"
+    """What a budget counts. Money where no price is known: a person's judgement costs 1."""
+    gain_is: str = "probability that the judge is wrong"
+    needs: tuple[Literal["gain_model", "votes"], ...] = ()
 
 
 POLICIES: Final[Mapping[str, Policy]] = {
@@ -54,6 +80,20 @@ POLICIES: Final[Mapping[str, Policy]] = {
         "Least certain first",
         "people where the judge is least certain or changes with the order, beside an audit and an exploration slice",
         "curation.routing.policies:uncertainty",
+    ),
+    "expected-gain": Policy(
+        "Greatest learned gain",
+        "people where a model, fitted on mixes of people's and judges' labels, expects the reward model to gain most",
+        "curation.routing.learned:expected_gain",
+        gain_is="predicted gain of the reward model's performance",
+        needs=("gain_model",),
+    ),
+    "adaptive-overlap": Policy(
+        "Next judgement where it pays",
+        "one more judgement, of a person or a judge, where it most lowers the expected error for its price",
+        "curation.routing.learned:adaptive_overlap",
+        budget_in="money",
+        gain_is="expected error that the purchase takes away",
     ),
     "random": Policy("At random", "the baseline: people anywhere", "curation.routing.policies:at_random"),
 }
@@ -79,54 +119,85 @@ def judge_error(features: Features) -> FloatArray:
     return np.where(np.isnan(p), 0.5, error + (0.5 - error) * tossed)
 
 
+class Slices(NamedTuple):
+    """The parts of a budget that no policy decides."""
+
+    audited: IntArray
+    explored: IntArray
+    left: npt.NDArray[np.bool_]
+    """[N] open, and in neither."""
+    probability: FloatArray
+    """[N] of being drawn for the audit."""
+
+
+def slices(
+    features: Features, *, budget: float, rng: np.random.Generator, exploration: float, audit_share: float
+) -> Slices:
+    """The audit, drawn among open comparisons with a judge's verdict, then the exploration among the other open ones.
+
+    The budget counts people's judgements. A fraction of one is one with that probability, so neither slice is ever
+    switched off by a small budget; no budget draws nothing.
+    """
+    _check(budget, exploration, audit_share)
+    judged = ~features.settled & ~np.isnan(features.column("judge_probability"))
+    among = np.flatnonzero(judged)
+    audited = _draw(among, _share(audit_share, budget, rng), rng)
+    left = _without(~features.settled, audited)
+    explored = _draw(np.flatnonzero(left), min(_share(exploration, budget, rng), int(budget) - len(audited)), rng)
+    probability = min(1.0, audit_share * budget / len(among)) if len(among) else 0.0
+    return Slices(audited, explored, _without(left, explored), np.where(judged, probability, 0.0))
+
+
 def uncertainty(
     features: Features,
     *,
-    budget: int,
+    budget: float,
     rng: np.random.Generator,
     exploration: float = 0.1,
     audit_share: float = 0.1,
+    gain_model: GainModel | None = None,
+    prices: Mapping[str, float] | None = None,
+    votes: Evidence | None = None,
 ) -> list[Decision]:
     """People where the judges are likeliest to be wrong; comparisons without a verdict first; ties at random.
 
     Of the budget (comparisons for people), ``audit_share`` goes to comparisons drawn at random among those that a judge
-    has decided, and ``exploration`` to others drawn at random; a fraction of a comparison is one with that probability,
-    so neither is ever switched off by a small budget. Comparisons that people have already settled get nothing.
+    has decided, and ``exploration`` to others drawn at random. Comparisons that people have settled get nothing.
     """
-    _check(budget, exploration, audit_share)
     gain = judge_error(features)
     judged = ~np.isnan(features.column("judge_probability"))
-    is_open = ~features.settled
-    budget = min(budget, int(is_open.sum()))
-    audited = _draw(np.flatnonzero(is_open & judged), _share(audit_share, budget, rng), rng)
-    left = _without(is_open, audited)
-    explored = _draw(np.flatnonzero(left), min(_share(exploration, budget, rng), budget - len(audited)), rng)
-    left = _without(left, explored)
+    n = min(int(budget), int((~features.settled).sum()))
+    drawn = slices(features, budget=n, rng=rng, exploration=exploration, audit_share=audit_share)
     order = np.lexsort((rng.random(len(gain)), -gain, judged))  # no verdict first, then the greatest gain
-    best = order[left[order]][: budget - len(audited) - len(explored)]
-    reasons = {int(i): "audit: drawn at random to measure the judge" for i in audited}
-    reasons |= {int(i): "exploration: drawn at random to learn where people help" for i in explored}
-    reasons |= {int(i): _doubt(features, int(i)) for i in best}
-    chosen_for_audit = set(audited.tolist())
-    return _decisions(features, gain, reasons, chosen_for_audit)
+    best = order[drawn.left[order]][: n - len(drawn.audited) - len(drawn.explored)]
+    reasons = {int(i): _doubt(features, int(i)) for i in best}
+    return decided(features, gain, reasons, drawn, prices)
 
 
 def at_random(
     features: Features,
     *,
-    budget: int,
+    budget: float,
     rng: np.random.Generator,
     exploration: float = 0.1,
     audit_share: float = 0.1,
+    gain_model: GainModel | None = None,
+    prices: Mapping[str, float] | None = None,
+    votes: Evidence | None = None,
 ) -> list[Decision]:
     """People anywhere; the audit slice is then any part of what is drawn, and so is the exploration."""
     _check(budget, exploration, audit_share)
-    gain = judge_error(features)
-    judged = ~np.isnan(features.column("judge_probability"))
-    chosen = _draw(np.flatnonzero(~features.settled), budget, rng)
-    audited = chosen[judged[chosen]][: _share(audit_share, len(chosen), rng)]
-    reasons = {int(i): "drawn at random" for i in chosen}
-    return _decisions(features, gain, reasons, set(audited.tolist()))
+    is_open = ~features.settled
+    judged = is_open & ~np.isnan(features.column("judge_probability"))
+    n_open = int(is_open.sum())
+    n = min(int(budget), n_open)
+    chosen = _draw(np.flatnonzero(is_open), n, rng)
+    audited = chosen[: _share(audit_share, n, rng)]
+    probability = audit_share * n / n_open if n_open else 0.0
+    drawn = Slices(
+        audited[judged[audited]], np.zeros(0, np.int64), _without(is_open, chosen), np.where(judged, probability, 0.0)
+    )
+    return decided(features, judge_error(features), {int(i): "drawn at random" for i in chosen}, drawn, prices)
 
 
 def expected_error(features: Features, decisions: list[Decision], *, human_error: float = 0.0) -> FloatArray:
@@ -147,22 +218,39 @@ def expected_error(features: Features, decisions: list[Decision], *, human_error
     return (start - np.concatenate([[0.0], np.cumsum(gains)])) / n
 
 
-def _decisions(features: Features, gain: FloatArray, reasons: dict[int, str], audited: set[int]) -> list[Decision]:
+def decided(
+    features: Features,
+    gain: FloatArray,
+    reasons: Mapping[int, str],
+    drawn: Slices,
+    prices: Mapping[str, float] | None,
+) -> list[Decision]:
+    """A decision for each comparison: people in the slices and where there is a reason, the judges elsewhere."""
+    told = dict(reasons)
+    told |= {int(i): EXPLORATION for i in drawn.explored}
+    told |= {int(i): told.get(int(i), AUDIT) for i in drawn.audited}
+    audited, explored = set(drawn.audited.tolist()), set(drawn.explored.tolist())
     p = features.column("judge_probability")
+    price = (prices or {}).get(PERSON, 0.0)
     return [
-        _decision(id_, float(gain[i]), float(p[i]), bool(features.settled[i]), reasons.get(i), i in audited)
+        Decision(
+            id_, "human", told[i], float(gain[i]), i in audited, i in explored, float(drawn.probability[i]), PERSON,
+            price=price,
+        )
+        if i in told
+        else left_alone(id_, float(gain[i]), float(p[i]), bool(features.settled[i]), float(drawn.probability[i]))
         for i, id_ in enumerate(features.ids)
-    ]
+    ]  # fmt: skip
 
 
-def _decision(id_: Hashable, gain: float, p: float, settled: bool, reason: str | None, audit: bool) -> Decision:
+def left_alone(id_: Hashable, gain: float, p: float, settled: bool, probability: float) -> Decision:
+    """A comparison for which no person is asked."""
     if settled:
-        return Decision(id_, "settled", "people have judged it as often as it needs", 0.0)
-    if reason is not None:
-        return Decision(id_, "human", reason, gain, audit)
+        return Decision(id_, "settled", SETTLED, 0.0, n=0)
     if np.isnan(p):
-        return Decision(id_, "judge", "no verdict yet, and the budget for people is spent: ask a judge", gain)
-    return Decision(id_, "settled", f"the judge's verdict stands: probability of b {p:.2f}", gain)
+        return Decision(id_, "judge", "no verdict yet, and the budget for people is spent: ask a judge", gain, n=0)
+    reason = f"the judge's verdict stands: probability of b {p:.2f}"
+    return Decision(id_, "settled", reason, gain, probability=probability, n=0)
 
 
 def _doubt(features: Features, i: int) -> str:
@@ -175,9 +263,9 @@ def _doubt(features: Features, i: int) -> str:
     return f"the judge is uncertain: probability of b {p:.2f}"
 
 
-def _check(budget: int, exploration: float, audit_share: float) -> None:
-    if budget < 0:
-        raise ValueError("budget", "0 or more comparisons", budget)
+def _check(budget: float, exploration: float, audit_share: float) -> None:
+    if not 0 <= budget < float("inf"):
+        raise ValueError("budget", "a number of 0 or more", budget)
     for name, share in (("exploration", exploration), ("audit_share", audit_share)):
         if not 0 <= share <= 1:
             raise ValueError(name, "a share from 0 to 1", share)
@@ -185,13 +273,13 @@ def _check(budget: int, exploration: float, audit_share: float) -> None:
         raise ValueError("exploration", f"at most 1 - audit_share = {1 - audit_share:g}", exploration)
 
 
-def _share(share: float, budget: int, rng: np.random.Generator) -> int:
+def _share(share: float, budget: float, rng: np.random.Generator) -> int:
     """So much of the budget, its fraction rounded up with the probability that it is."""
-    return min(budget, int(share * budget + rng.random()))
+    return min(int(budget), int(share * budget + rng.random()))
 
 
 def _draw(among: IntArray, n: int, rng: np.random.Generator) -> IntArray:
-    return rng.permutation(among)[:n]
+    return rng.permutation(among)[: max(0, n)]
 
 
 def _without(mask: npt.NDArray[np.bool_], taken: IntArray) -> npt.NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.routing import FEATURES, POLICIES, Item, expected_error, extract, selector, simulate, uncertainty
+from curation.routing import FEATURES, Item, expected_error, extract, selector, simulate, uncertainty
 from curation.routing.policies import judge_error
 from curation.stats import A, B
 
@@ -88,10 +88,10 @@ def test_the_audit_slice_is_random_whatever_the_judge_said() -> None:
 @given(
     st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=30),
     st.integers(0, 40),
-    st.sampled_from(sorted(POLICIES)),
+    st.sampled_from(["random", "uncertainty"]),
     st.integers(0, 100),
 )
-def test_no_policy_exceeds_the_budget_or_leaves_any_of_it_unused(
+def test_a_policy_over_comparisons_neither_exceeds_its_budget_nor_leaves_any_of_it_unused(
     probabilities: list[float | None], budget: int, name: str, seed: int
 ) -> None:
     features = extract([item(i, p) for i, p in enumerate(probabilities)])
@@ -103,7 +103,7 @@ def test_no_policy_exceeds_the_budget_or_leaves_any_of_it_unused(
 
 
 def test_an_unknown_policy_and_impossible_shares_are_refused() -> None:
-    with pytest.raises(ValueError, match="uncertainty, random"):
+    with pytest.raises(ValueError, match=r"uncertainty, .*random"):
         selector("hyper")
     with pytest.raises(ValueError, match="exploration"):
         uncertainty(extract([]), budget=1, rng=np.random.default_rng(0), exploration=0.7, audit_share=0.5)
