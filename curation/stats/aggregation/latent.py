@@ -6,6 +6,7 @@ rater times what was said. A model says how probable each state is and, in each,
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -15,8 +16,10 @@ from curation.stats.votes import FloatArray, IntArray, Votes
 
 _ROWS: Final = 1024
 """A column of votes shorter than this is not worth a call of its own."""
-_GROWTH: Final = 4.0
-"""By which factor a leap may outgrow the longest one that went well."""
+_DEPTH: Final = 10
+"""Earlier steps that a leap is made of."""
+_RIDGE: Final = 1e-10
+"""Keeps the equations of a leap solvable where earlier steps say the same."""
 
 
 class Column(NamedTuple):
@@ -150,7 +153,6 @@ class Climb(NamedTuple):
     objective: float
     """Log-likelihood and penalty, which no iteration lets fall."""
     n_iter: int
-    """E-steps taken."""
     converged: bool
 
 
@@ -161,33 +163,30 @@ class _Point(NamedTuple):
     objective: float
 
 
-def climb(layout: Layout, model: Model, start: FloatArray, *, max_iter: int, tol: float) -> Climb:
-    """EM from ``start`` until an iteration moves no comparison's posterior by more than ``tol``.
+class _Step(NamedTuple):
+    at: FloatArray
+    step: FloatArray
 
-    Pairs of EM steps are extrapolated by SQUAREM (Varadhan and Roland 2008, Scandinavian Journal of Statistics 35(2),
-    scheme S3), and a leap that ends lower than the steps is not taken: EM's slow tail shortens, its promise stays.
+
+def climb(layout: Layout, model: Model, start: FloatArray, *, max_iter: int, tol: float) -> Climb:
+    """EM from ``start`` until a plain step of it moves no comparison's posterior by more than ``tol``.
+
+    The steps are leaps along the last few, by Anderson's acceleration as for EM (Henderson and Varadhan 2019, JCGS
+    28(4)): the slow tail shortens by an order of magnitude. A leap that ends lower gives way to the plain step, so that
+    the objective never falls, and what a leap calls the end is believed once a plain step does not move either.
     """
-    here, n_iter, limit = _look(layout, model, start), 1, 1.0
-    while len(layout.order) and n_iter < max_iter:
-        there = _look(layout, model, _step(layout, model, here))
+    here, past, n_iter, converged = _look(layout, model, start), [], 0, not len(layout.order)
+    while not converged and n_iter < max_iter:
         n_iter += 1
+        plain = _step(layout, model, here)
+        past = [*past[-_DEPTH:], _Step(here.parameters, plain - here.parameters)]
+        there = _look(layout, model, _leap(past))
+        if len(past) > 1 and not there.objective >= here.objective:
+            past, there = past[-1:], _look(layout, model, plain)
         if _moved(here, there) < tol:
-            return _end(there, n_iter, True)
-        if n_iter >= max_iter:
-            return _end(there, n_iter, False)
-        beyond = _step(layout, model, there)
-        target, length = _leap(here.parameters, there.parameters, beyond, limit)
-        leapt = _look(layout, model, target)
-        n_iter += 1
-        went_well = leapt.objective >= there.objective
-        if went_well and length == limit:
-            limit *= _GROWTH
-        if not went_well:
-            limit = max(1.0, length / _GROWTH)
-            n_iter += 1
-            leapt = _look(layout, model, beyond)
-        here = leapt
-    return _end(here, n_iter, not len(layout.order))
+            converged, past = len(past) == 1, []
+        here = there
+    return Climb(here.parameters, here.log_likelihood, here.objective, n_iter, converged)
 
 
 def _look(layout: Layout, model: Model, parameters: FloatArray) -> _Point:
@@ -203,13 +202,14 @@ def _moved(here: _Point, there: _Point) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(here.posterior, there.posterior, strict=True))
 
 
-def _leap(here: FloatArray, there: FloatArray, beyond: FloatArray, limit: float) -> tuple[FloatArray, float]:
-    """Where three points in a row lead, and how far it is in units of their first step; 1 is the third point."""
-    first, turn = there - here, beyond - 2 * there + here
-    size = float(np.linalg.norm(turn))
-    length = min(limit, max(1.0, float(np.linalg.norm(first)) / size)) if size > TINY else 1.0
-    return here + 2 * length * first + length**2 * turn, length
-
-
-def _end(point: _Point, n_iter: int, converged: bool) -> Climb:
-    return Climb(point.parameters, point.log_likelihood, point.objective, n_iter, converged)
+def _leap(past: list[_Step]) -> FloatArray:
+    """Where the last plain step leads, less the mixture of earlier changes that would have made it shortest."""
+    at, step = past[-1]
+    if len(past) == 1:
+        return at + step
+    turns = np.stack([late.step - early.step for early, late in pairwise(past)])
+    ways = np.stack([late.at - early.at for early, late in pairwise(past)])
+    gram = turns @ turns.T
+    gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) + TINY
+    leap: FloatArray = at + step - np.linalg.solve(gram, turns @ step) @ (ways + turns)
+    return leap
