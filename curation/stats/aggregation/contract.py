@@ -115,6 +115,12 @@ def signed_strength(votes: Votes, posterior: FloatArray) -> FloatArray:
     return signed
 
 
+def shares_of(counts: FloatArray) -> FloatArray:
+    """Counts as shares of their last axis; even where there are none."""
+    totals = counts.sum(axis=-1, keepdims=True)
+    return np.where(totals > 0, counts / np.where(totals > 0, totals, 1.0), 1 / counts.shape[-1])
+
+
 def normalised(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Logarithms [..., K] as probabilities that sum to 1, and the logarithm of what they summed to [...]."""
     top = joint.max(axis=-1, keepdims=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from curation.stats.aggregation.contract import TINY, Aggregate, Fit, assemble, check_iteration, class_counts
+from curation.stats.aggregation.contract import TINY, Aggregate, Fit, assemble, check_iteration, class_counts, shares_of
 from curation.stats.aggregation.latent import Layout, climb, count, expect, lay_out
 from curation.stats.votes import BoolArray, FloatArray, K, Pairs, Votes
 
@@ -62,15 +62,15 @@ class Confusions:
     def split(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Prior [K] and confusion [true, R, said]."""
         squares = parameters**2
-        return _shares_of(squares[:K]), _shares_of(squares[K:].reshape(K, self.raters, K))
+        return shares_of(squares[:K]), shares_of(squares[K:].reshape(K, self.raters, K))
 
     def logs(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
         prior, confusion = self.split(parameters)
         return np.log(np.maximum(prior, TINY)), np.log(np.maximum(confusion, TINY)).reshape(K, -1)
 
     def improve(self, parameters: FloatArray, mass: FloatArray, counts: FloatArray) -> FloatArray:
-        confusion = _shares_of(counts.reshape(K, self.raters, K) + self.pseudo[:, None])
-        prior = _shares_of(mass + self.smoothing / K)
+        confusion = shares_of(counts.reshape(K, self.raters, K) + self.pseudo[:, None])
+        prior = shares_of(mass + self.smoothing / K)
         return np.sqrt(np.concatenate([prior, confusion.ravel()]))
 
     def penalty(self, parameters: FloatArray) -> float:
@@ -93,9 +93,3 @@ def pseudo_counts(smoothing: float) -> FloatArray:
         raise ValueError("smoothing", "0 or more pseudo-votes", smoothing)
     pseudo: FloatArray = smoothing * (np.eye(K) + np.full((K, K), 1 / K)) / 2
     return pseudo
-
-
-def _shares_of(counts: FloatArray) -> FloatArray:
-    """Counts as shares of their last axis; even where there are none."""
-    totals = counts.sum(axis=-1, keepdims=True)
-    return np.where(totals > 0, counts / np.where(totals > 0, totals, 1.0), 1 / counts.shape[-1])
