@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from curation.exports.schema import SOURCES, SPLITS, Message, Row, Split, VoteRow, normalise
@@ -22,12 +22,22 @@ Target = Literal["hard", "soft", "margin"]
 class NoiseRule:
     """Rows whose noise score by ``method`` is above ``max_score`` are dropped, and so are rows without a score."""
 
-    method: str
-    max_score: float
+    method: str | None = None
+    max_score: float | None = None
+    treatment: Literal["current", "none"] = "current"
+    """Whether what curators decided about doubtful labels is followed. The decisions of the moment of the build are."""
 
     def __post_init__(self) -> None:
+        _expect_one_of("noise.treatment", self.treatment, ("current", "none"))
+        if self.method is None and self.max_score is None:
+            return
         _expect("noise.method", self.method in NOISE_METHODS, f"one of {', '.join(NOISE_METHODS)}", self.method)
+        _expect("noise.max_score", self.max_score is not None, "a value", "no such field")
         _expect_share("noise.max_score", self.max_score)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without what is as it is by itself, so that recipes older than a field keep their hash."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class Recipe:
         """Parse strictly: an unknown or misplaced field is refused by name with ValueError(field, expected, got)."""
         values = _known(data, cls, "")
         if values.get("noise") is not None:
-            values["noise"] = NoiseRule(**_known(values["noise"], NoiseRule, "noise", required=True))
+            values["noise"] = NoiseRule(**_known(values["noise"], NoiseRule, "noise"))
         if "split" in values:
             values["split"] = SplitRule(**_known(values["split"], SplitRule, "split"))
         if values.get("sources") is not None:
@@ -121,7 +131,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types; `from_dict` reads it back."""
-        return {**asdict(self), "sources": None if self.sources is None else list(self.sources)}
+        noise = None if self.noise is None else self.noise.to_dict()
+        return {**asdict(self), "noise": noise, "sources": None if self.sources is None else list(self.sources)}
 
 
 class Decision(NamedTuple):
@@ -130,6 +141,20 @@ class Decision(NamedTuple):
     by: str
     preference: int | None
     both_bad: bool = False
+
+
+class Treatment(NamedTuple):
+    """What was decided about a doubtful label: soften, flip or drop. `keep` and `ask_people` leave a row as it is."""
+
+    action: str
+    cause: str
+    weight: float = 0.0
+    """How far the probability of a softened label is drawn to one half."""
+
+    @property
+    def changes(self) -> bool:
+        """A row that it stands in is another than without it."""
+        return self.action in ("flip", "soften")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +179,16 @@ class Candidate:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
     """Its posterior and preference are then the decision's."""
+    treatment: Treatment | None = None
+    """None too where an adjudicator decided: that is beyond doubt."""
+
+    def treated(self) -> Candidate:
+        """As its treatment leaves it: a flipped label has its sides' probabilities exchanged."""
+        if self.treatment is None or not self.treatment.changes:
+            return self
+        if self.treatment.action == "flip":
+            return replace(self, posterior=self.posterior[::-1], preference=-self.preference)
+        return replace(self, preference=round(self.preference * (1 - self.treatment.weight), 6))
 
     @property
     def side(self) -> Literal["a", "b"] | None:
@@ -165,9 +200,12 @@ class Candidate:
 
     @property
     def probability(self) -> float:
-        """Of the likelier side being preferred, a tie counting half for each."""
+        """Of the likelier side being preferred, a tie counting half for each; softened where it is to be."""
         a, tie, b = self.posterior
-        return max(a, b) + tie / 2
+        p = max(a, b) + tie / 2
+        if self.treatment is None or self.treatment.action != "soften":
+            return p
+        return round(0.5 + (p - 0.5) * (1 - self.treatment.weight), 6)
 
 
 class Dropped(NamedTuple):
@@ -248,7 +286,9 @@ def _improbable(candidate: Candidate, recipe: Recipe) -> str | None:
 
 
 def _noisy(candidate: Candidate, recipe: Recipe) -> str | None:
-    if recipe.noise is None or candidate.decision:
+    if candidate.treatment and candidate.treatment.action == "drop":
+        return candidate.treatment.cause
+    if recipe.noise is None or recipe.noise.max_score is None or recipe.noise.method is None or candidate.decision:
         return None
     method, limit = recipe.noise.method, recipe.noise.max_score
     score = candidate.noise.get(method)
@@ -279,13 +319,22 @@ DEDUPE: Final = "dedupe"
 def select(recipe: Recipe, candidates: Iterable[Candidate]) -> Iterator[Row | Dropped]:
     """Rows and drops in the order of the candidates, in memory that holds 16 bytes and an id for each row kept."""
     seen: dict[bytes, str] = {}
-    for candidate in candidates:
+    for given in candidates:
+        candidate = _followed(given, recipe)
         verdict = _first_cause(candidate, recipe) or _row(candidate, recipe)
         if recipe.dedupe and not isinstance(verdict, Dropped):
             first = seen.setdefault(_content(verdict), candidate.id)
             if first != candidate.id:
                 verdict = Dropped(candidate.id, DEDUPE, f"same prompt, chosen and rejected as {first}")
         yield verdict
+
+
+def _followed(candidate: Candidate, recipe: Recipe) -> Candidate:
+    """With its treatment, where the recipe follows it."""
+    if candidate.treatment is None:
+        return candidate
+    ignored = recipe.noise is not None and recipe.noise.treatment == "none"
+    return replace(candidate, treatment=None) if ignored or candidate.decision else candidate.treated()
 
 
 def apply(recipe: Recipe, candidates: Iterable[Candidate]) -> Built:
@@ -320,6 +369,8 @@ def _row(candidate: Candidate, recipe: Recipe) -> Row:
     a, b = (candidate.completion_a, candidate.generator_a), (candidate.completion_b, candidate.generator_b)
     (chosen, generator_chosen), (rejected, generator_rejected) = (a, b) if side == "a" else (b, a)
     decided = {"adjudicated_by": candidate.decision.by} if candidate.decision else {}
+    changed = candidate.treatment if candidate.treatment and candidate.treatment.changes else None
+    treated = {"noise_treatment": f"{changed.action}: {changed.cause}"} if changed else {}
     return normalise(
         {
             "id": candidate.id,
@@ -340,6 +391,7 @@ def _row(candidate: Candidate, recipe: Recipe) -> Row:
             "split": assign_split(candidate.group, seed=recipe.split.seed, fractions=recipe.split.fractions),
             "metadata": json.dumps(candidate.metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
             **decided,
+            **treated,
         }
     )
 
@@ -355,7 +407,7 @@ def _content(row: Row) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:16]
 
 
-def _known(data: object, kind: type[Any], path: str, *, required: bool = False) -> dict[str, Any]:
+def _known(data: object, kind: type[Any], path: str) -> dict[str, Any]:
     """The mapping as constructor arguments, each of them a field of ``kind``."""
     if not isinstance(data, Mapping):
         raise ValueError(path or "recipe", "a table of fields", data)
@@ -363,8 +415,6 @@ def _known(data: object, kind: type[Any], path: str, *, required: bool = False) 
     prefix = f"{path}." if path else ""
     for name in data:
         _expect(f"{prefix}{name}", name in names, f"one of {', '.join(names)}", name)
-    for name in names if required else ():
-        _expect(f"{prefix}{name}", name in data, "a value", "no such field")
     return dict(data)
 
 

@@ -13,7 +13,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 SOURCES: Final = ("human", "judge", "mixed")
 KINDS: Final = ("annotator", "judge")
-OPTIONAL: Final = ("adjudicated_by",)
+OPTIONAL: Final = ("adjudicated_by", "noise_treatment")
 
 
 class Message(TypedDict):
@@ -56,6 +56,9 @@ class Row(TypedDict):
     adjudicated_by: NotRequired[str]
     """The pseudonym of whoever decided it: preference, probability and margin are theirs then, not the votes'. Absent
     where nobody did, so that rows of versions older than this field keep their bytes."""
+    noise_treatment: NotRequired[str]
+    """What was decided about a doubtful label, and because of what, as in "flip: …": chosen, preference and probability
+    are as they are after it. Absent where the label stands as it was given."""
 
 
 MESSAGES: Final = pa.list_(
@@ -92,6 +95,7 @@ SCHEMA: Final = pa.schema(
         pa.field("split", pa.string(), nullable=False),
         pa.field("metadata", pa.string(), nullable=False),
         pa.field("adjudicated_by", pa.string()),
+        pa.field("noise_treatment", pa.string()),
     ]
 )
 
@@ -234,4 +238,5 @@ _FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
     "split": _one_of(*SPLITS),
     "metadata": _json_object,
     "adjudicated_by": _text,
+    "noise_treatment": _text,
 }

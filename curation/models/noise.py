@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+PERSON: Final = "person"
+"""In the place of a method: a curator looked and decided."""
 
 
 class NoiseScore(models.Model):
@@ -85,3 +90,7 @@ class NoiseDecision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action}: {self.cause}"
+
+    def told(self) -> str:
+        """Whose score, how high, and because of what; a person's word stands for itself."""
+        return self.cause if self.method == PERSON else f"{self.method} {self.score:.2f}: {self.cause}"

@@ -300,7 +300,7 @@ def _holds(rule: Rule, table: FloatArray, labels: Labels, limits: Limits) -> Boo
     else:
         columns = [_among_worst(column, labels.id, rule.worst or 0.0) for column in table.T]
         doubted = np.stack(columns, axis=1)
-    held: BoolArray = doubted.all(axis=1) if rule.agree else doubted.any(axis=1)
+    held: BoolArray = np.logical_and.reduce(doubted, axis=1) if rule.agree else np.logical_or.reduce(doubted, axis=1)
     if rule.fewer_than is not None:
         held &= labels.people < rule.fewer_than
     if rule.action == "flip":

@@ -26,9 +26,9 @@ from django.db.models.functions import Collate
 from annotate.models import Adjudication, Comparison, Judgement, Rater
 from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
 from curation.exports.files import ROW_GROUP_ROWS, RowsDigest, ndjson_line
-from curation.exports.recipe import Candidate, Decision, Dropped, Recipe, count_dropped, select
+from curation.exports.recipe import Candidate, Decision, Dropped, Recipe, Treatment, count_dropped, select
 from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
-from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseScore, VersionFile
+from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseDecision, NoiseScore, VersionFile
 from curation.stats import Aggregate, Estimate, Votes
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid, NotFound
@@ -267,11 +267,7 @@ class Material:
     def _candidates(self, rows: Sequence[Comparison], ids: dict[str, int]) -> Iterator[Candidate]:
         keys = [row.pk for row in rows]
         votes = self._votes(keys)
-        noise: dict[int, dict[str, float]] = {}
-        for pk, method, score in NoiseScore.objects.filter(comparison__in=keys).values_list(
-            "comparison_id", "method", "score"
-        ):
-            noise.setdefault(pk, {})[method] = score
+        noise, treatments = self._noise(keys), _treatments(keys)
         for row in rows:
             ids[row.external_id] = row.pk
             (a, tie, b), preference = self._consensus(row.pk)
@@ -288,9 +284,20 @@ class Material:
                 generator_a=row.completion_a.generator or None,
                 generator_b=row.completion_b.generator or None,
                 noise=noise.get(row.pk, {}),
+                treatment=treatments.get(row.pk),
                 metadata=row.metadata,
                 decision=None if decided is None else self._decision(decided),
             )
+
+    def _noise(self, keys: Sequence[int]) -> dict[int, dict[str, float]]:
+        """Scores by method, of the one that the recipe asks about."""
+        scores: dict[int, dict[str, float]] = {}
+        if self.recipe.noise is None or self.recipe.noise.method is None:
+            return scores
+        asked = NoiseScore.objects.filter(comparison__in=keys, method=self.recipe.noise.method)
+        for pk, method, score in asked.values_list("comparison_id", "method", "score"):
+            scores.setdefault(pk, {})[method] = score
+        return scores
 
     def _consensus(self, pk: int) -> tuple[Sequence[float], float]:
         """Probabilities of a, tie, b, and the signed strength: as it was decided, else as the votes were fitted."""
@@ -357,6 +364,12 @@ class Material:
             license=version.dataset.licence or "other",
             simulated=any(rater.simulated for rater in self.raters.values()),
         )
+
+
+def _treatments(keys: Sequence[int]) -> dict[int, Treatment]:
+    """What stands decided about doubtful labels, as a row tells it."""
+    rows = NoiseDecision.objects.filter(comparison__in=keys, current=True)
+    return {row.comparison_id: Treatment(row.action, row.told(), float(row.details.get("weight", 0))) for row in rows}
 
 
 def public_name(rater: Rater, project: Project) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.exports.recipe import Candidate, Decision, NoiseRule, Recipe, SplitRule, apply
+from curation.exports.recipe import Built, Candidate, Decision, NoiseRule, Recipe, SplitRule, Treatment, apply
 from curation.exports.schema import normalise
 from curation.exports.splits import assign_split
 from tests.curation.exports.rows import candidate, message, row, vote
@@ -236,3 +236,59 @@ def test_a_row_that_breaks_the_schema_is_refused_naming_the_field(field: str, va
         normalise({**row(), field: value})
 
     assert refused.value.args[0] == named
+
+
+# --- what was decided about doubtful labels ---------------------------------------------------------------------------
+
+
+def treated(action: str, weight: float = 0.0, **recipe: Any) -> Built:
+    asked = Treatment(action, "ensemble-margin 0.97: models agree against it", weight)
+    return apply(Recipe.from_dict(recipe), [candidate(posterior=(0.8, 0.1, 0.1), preference=-1.4, treatment=asked)])
+
+
+def test_a_treatment_that_drops_is_the_noise_rule_with_its_cause() -> None:
+    (dropped,) = treated("drop").dropped
+
+    assert (dropped.rule, dropped.cause) == ("noise", "ensemble-margin 0.97: models agree against it")
+
+
+def test_a_flipped_label_exchanges_the_sides_and_says_why() -> None:
+    (plain,), (row,) = treated("keep").rows, treated("flip").rows
+
+    assert (row["chosen_side"], row["chosen"], row["preference"]) == ("b", plain["rejected"], 1.4)
+    assert row["probability"] == plain["probability"] == pytest.approx(0.85)
+    assert row["noise_treatment"] == "flip: ensemble-margin 0.97: models agree against it"
+    assert "noise_treatment" not in plain
+
+
+def test_a_softened_label_keeps_its_side_and_is_drawn_to_one_half() -> None:
+    # .8 and half the tie is .85; half way to .5 is .675. Its strength is halved too.
+    (row,) = treated("soften", 0.5).rows
+
+    assert (row["chosen_side"], row["probability"], row["preference"]) == ("a", 0.675, -0.7)
+    assert row["noise_treatment"].startswith("soften: ")
+    assert treated("soften", 0.5, min_probability=0.7).counts["min_probability"] == 1
+
+
+@pytest.mark.parametrize("action", ["keep", "ask_people"])
+def test_a_treatment_that_changes_nothing_leaves_the_rows_bytes(action: str) -> None:
+    assert treated(action).rows == apply(Recipe(), [candidate(posterior=(0.8, 0.1, 0.1), preference=-1.4)]).rows
+
+
+def test_a_recipe_may_take_the_labels_as_they_were_given() -> None:
+    for action in ("drop", "flip", "soften"):
+        assert treated(action, 0.5, noise={"treatment": "none"}).rows == treated("keep").rows
+
+
+def test_no_treatment_touches_what_an_adjudicator_decided() -> None:
+    decided = candidate(decision=Decision("adjudicator-1", -2), treatment=Treatment("drop", "doubtful"))
+
+    assert len(apply(Recipe(), [decided]).rows) == 1
+
+
+def test_a_recipe_older_than_treatments_is_written_as_it_was() -> None:
+    rule = {"method": "consensus-entropy", "max_score": 0.7}
+
+    assert Recipe.from_dict({"noise": rule}).to_dict()["noise"] == rule
+    assert Recipe.from_dict({"noise": {"treatment": "none"}}).to_dict()["noise"] == {"treatment": "none"}
+    assert Recipe.from_dict({"noise": {"treatment": "none"}}) == Recipe(noise=NoiseRule(treatment="none"))
