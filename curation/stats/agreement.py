@@ -277,7 +277,9 @@ def _coded(ids: npt.NDArray[np.generic]) -> IntArray:
         seen = np.bincount(numbers) > 0
         codes: IntArray = (np.cumsum(seen) - 1)[numbers]
         return codes
-    return np.unique(ids, return_inverse=True)[1].astype(np.int64)
+    _, where = np.unique(ids, return_inverse=True)
+    found: IntArray = where.astype(np.int64)
+    return found
 
 
 def _refuse_repeats(row: IntArray, who: IntArray) -> None:
@@ -327,8 +329,8 @@ def _pairs(counts: FloatArray) -> FloatArray:
 
 def _coincidences(patterns: _Patterns) -> FloatArray:
     """[P, V·V] what one unit of each pattern adds to the coincidence matrix: its pairs over m - 1."""
-    shared: FloatArray = _pairs(patterns.counts) / (patterns.given - 1)[:, None, None]
-    return shared.reshape(len(shared), -1)
+    shared: FloatArray = _pairs(patterns.counts).reshape(len(patterns.units), -1)
+    return shared / (patterns.given - 1)[:, None]
 
 
 def _alpha_at(level: Level) -> Callable[[FloatArray, FloatArray], FloatArray]:
@@ -431,7 +433,8 @@ def _between(coefficient: Coefficient) -> Callable[[FloatArray, FloatArray], Flo
     def value(sums: FloatArray, values: FloatArray) -> FloatArray:
         matrix = sums.reshape(-1, len(values), len(values)) / sums.sum(axis=1)[:, None, None]
         first, second = matrix.sum(axis=2), matrix.sum(axis=1)
-        mean, agree = (first + second) / 2, np.einsum("bkk->b", matrix)
+        mean = (first + second) / 2
+        agree: FloatArray = np.einsum("bkk->b", matrix)
         if coefficient == "percent":
             return agree
         if coefficient == "fleiss":
