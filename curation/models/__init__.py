@@ -1,7 +1,8 @@
 """What is concluded from judgements: consensus, routes, noise, dataset versions, reward models."""
 
-from .consensus import Aggregation, Consensus, RaterSkill
+from .consensus import Aggregation, Consensus, Followed, RaterSkill
 from .datasets import Dataset, DatasetRow, DatasetVersion, DroppedRow, VersionFile
+from .embeddings import ComparisonVector, CompletionVector, Encoder, ProjectEncoder, PromptVector
 from .noise import NoiseDecision, NoiseScore, NoiseTreatment
 from .rewards import Evaluation, RewardMargin, RewardModel
 from .routing import BudgetGrant, RoutingDecision, RoutingPolicy, RoutingSettings
@@ -9,15 +10,21 @@ from .routing import BudgetGrant, RoutingDecision, RoutingPolicy, RoutingSetting
 __all__ = [
     "Aggregation",
     "BudgetGrant",
+    "ComparisonVector",
+    "CompletionVector",
     "Consensus",
     "Dataset",
     "DatasetRow",
     "DatasetVersion",
     "DroppedRow",
+    "Encoder",
     "Evaluation",
+    "Followed",
     "NoiseDecision",
     "NoiseScore",
     "NoiseTreatment",
+    "ProjectEncoder",
+    "PromptVector",
     "RaterSkill",
     "RewardMargin",
     "RewardModel",

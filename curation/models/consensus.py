@@ -62,6 +62,8 @@ class Consensus(models.Model):
     provisional = models.BooleanField(
         default=False, help_text="a judgement came after the fit: updated by itself, the raters' skills as they were"
     )
+    n_readings = models.PositiveIntegerField(default=0, help_text="current judgements when it was made, unreadable too")
+    last_judgement = models.BigIntegerField(default=0, help_text="the newest of them: tells whether others came since")
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -69,7 +71,10 @@ class Consensus(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(p_a__gte=0, p_tie__gte=0, p_b__gte=0), name="consensus_probability")
         ]
-        indexes = [models.Index(fields=["-entropy"], name="consensus_entropy")]
+        indexes = [
+            models.Index(fields=["-entropy"], name="consensus_entropy"),
+            models.Index(fields=["aggregation", "updated_at"], name="consensus_news", condition=Q(provisional=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.side} {self.probability:.2f}"
@@ -110,3 +115,21 @@ class RaterSkill(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rater_id}: {self.skill}"
+
+
+class Followed(models.Model):
+    """How far the judgements and the audit log were followed to keep consensus up to date: one row."""
+
+    judgement = models.BigIntegerField(default=0)
+    event = models.BigIntegerField(default=0)
+    owed = models.JSONField(
+        default=dict, help_text="{project: judgement}: from where to look again, since another held the project"
+    )
+    reconciled_at = models.DateTimeField(null=True, help_text="when all was last compared with all")
+
+    class Meta:
+        verbose_name_plural = "followed"
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="followed_one_row")]
+
+    def __str__(self) -> str:
+        return f"judgement {self.judgement}, event {self.event}"

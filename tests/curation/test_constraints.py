@@ -12,14 +12,20 @@ from django.utils import timezone
 
 from curation.models import (
     BudgetGrant,
+    ComparisonVector,
+    CompletionVector,
     Consensus,
     DatasetRow,
     DatasetVersion,
     DroppedRow,
+    Encoder,
     Evaluation,
+    Followed,
     NoiseDecision,
     NoiseScore,
     NoiseTreatment,
+    ProjectEncoder,
+    PromptVector,
     RaterSkill,
     RewardMargin,
     RoutingPolicy,
@@ -76,6 +82,17 @@ class World:
         self.file = VersionFile.objects.create(
             version=self.version, name="train.parquet", split="train", rows=1, artifact=self.artifact
         )
+        self.encoder = Encoder.objects.create(spec="minilm", fingerprint="f", dimension=2)
+        self.project_encoder = ProjectEncoder.objects.create(project=self.project, encoder=self.encoder)
+        of = {"encoder": self.encoder, "vector": [0.6, 0.8]}
+        self.vectors = {
+            "prompt": PromptVector.objects.create(prompt=self.comparison.prompt, **of),
+            "completion": CompletionVector.objects.create(completion=self.comparison.completion_a, **of),
+            "comparison": ComparisonVector.objects.create(
+                comparison=self.comparison, prompt=1, completion_a=2, completion_b=3, **of
+            ),
+        }
+        self.followed = Followed.objects.get_or_create(pk=1)[0]
         self.run = build.make_run(self.project)
         self.kept = RunArtifact.objects.create(run=self.run, artifact=self.artifact, name="rows")
         self.answer = IdempotentResponse.objects.create(user=self.user, key="k", request_sha256="5" * 64)
@@ -105,6 +122,13 @@ REFUSED: Final[dict[str, Violation]] = {
     "aggregation_one_current": lambda w: again(w.aggregation),
     "consensus_probability": lambda w: change(w.consensus, p_tie=-0.01),
     "curation.Consensus.comparison": lambda w: again(w.consensus, comparison=w.consensus.comparison),
+    "followed_one_row": lambda w: Followed.objects.create(pk=2),
+    "curation.Encoder.fingerprint": lambda w: again(w.encoder, fingerprint=w.encoder.fingerprint),
+    "encoder_dimension": lambda w: change(w.encoder, dimension=0),
+    "curation.ProjectEncoder.project": lambda w: again(w.project_encoder, project=w.project),
+    "prompt_vector_once": lambda w: again(w.vectors["prompt"]),
+    "completion_vector_once": lambda w: again(w.vectors["completion"]),
+    "comparison_vector_once": lambda w: again(w.vectors["comparison"]),
     "rater_skill_once": lambda w: again(w.skill),
     "noise_once": lambda w: again(w.noise),
     "noise_score": lambda w: change(w.noise, score=1.01),
