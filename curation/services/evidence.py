@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from annotate.models import Comparison
 from curation.models import Consensus, RewardMargin, RoutingDecision
@@ -52,9 +52,12 @@ class Known(NamedTuple):
     explored: bool
     buys: str
     n: int
+    held: bool
+    """No judge may settle it, and no person was bought."""
 
 
-UNDECIDED: Final = Known("", "", None, False, False, "", 1)
+UNDECIDED: Final = Known("", "", None, False, False, "", 1, False)
+HELD: Final = "held back: "
 
 
 class Pool(NamedTuple):
@@ -220,8 +223,10 @@ def _difficulties(ids: Sequence[int]) -> dict[int, float]:
 
 def _known(ids: Sequence[int]) -> dict[int, Known]:
     """What was last decided. Few decisions differ, so equal ones are one object."""
-    rows = RoutingDecision.objects.filter(comparison__in=ids, current=True).values_list(
-        "comparison_id", "route", "policy", "policy_version_id", "audit", "explored", "buys", "n"
+    held = ExpressionWrapper(Q(reason__startswith=HELD), output_field=BooleanField())
+    current = RoutingDecision.objects.filter(comparison__in=ids, current=True).annotate(held=held)
+    rows = current.values_list(
+        "comparison_id", "route", "policy", "policy_version_id", "audit", "explored", "buys", "n", "held"
     )
     same: dict[Known, Known] = {}
     return {pk: same.setdefault(known := Known(*said), known) for pk, *said in rows}

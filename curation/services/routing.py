@@ -1,212 +1,206 @@
-"""Routing: for each open comparison, people or a judge, under a budget, with the reason and the features stored."""
+"""Routing: for each open comparison, people or a judge, under a budget, with the reason and the features stored.
+
+A run decides everything that may still be decided, and writes what differs from what stands decided: routing again
+without news writes nothing. What people have begun, what was sent back and what a person decided otherwise is left
+alone; what was drawn at random stays drawn.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from django.db import transaction
 from django.db.models import F
 
-from annotate.models import Adjudication, Comparison, Judgement, Rater
-from curation.models import RewardMargin, RoutingDecision
-from curation.routing import Decision, Features, Item, expected_error, extract, selector, simulate
-from curation.stats import CLASSES
+from annotate.models import Adjudication, Comparison
+from annotate.services import copying
+from curation.models import RoutingDecision
+from curation.routing import PERSON, Decision, Features, expected_error
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution
 
-from .words import told
+from . import admitting, budgeting, buying, evidence, policies, simulating
+from .evidence import HELD, Known, Pool
+from .policies import Arm
 
 BATCH: Final = 2_000
-LOGIT_A_LEVEL: Final = 1.5  # a judge that gives no probability: each level of its verdict counts so much log-odds
+
+
+class Outcome(NamedTuple):
+    """What one arm decided: rows of the pool, and a decision for each."""
+
+    arm: Arm
+    rows: npt.NDArray[np.int64]
+    decisions: list[Decision]
 
 
 def run(execution: Execution) -> Mapping[str, Any]:
-    """Params of verbs.RouteParams. `budget` counts people's judgements; none: as many as there are free seats."""
+    """Params of verbs.RouteParams, and of `rerouting`. `budget` counts people's judgements; none: what the ledger has
+    left, or as many as there are free seats.
+    """
     project, params = execution.run.project, execution.params
     if project is None:
         raise Invalid("Routing needs a project.", field="project")
-    items = list(_items(project))
-    if not items:
+    arms = policies.arms(project, params["policy"], {key: params.get(key) for key in ("exploration", "audit")})
+    if params["simulate"]:
+        return simulating.run(execution, project, arms[0])
+    execution.progress(0, note="reading what is known of the comparisons")
+    pool = evidence.pool(
+        project, admitting.judges(project), begun=any(map(buying.is_adaptive, arms)), tell=execution.progress
+    )
+    if not (pool.known or params.get("automatic") or project.comparisons.filter(status="open").exists()):
         raise Invalid("There is no open comparison to route.", code="empty")
-    features = extract(items)
-    with told():
-        choose = selector(params["policy"])
-        if params["simulate"]:
-            return _simulate(project, features, choose, params["seed"])
-        decisions = choose(
-            features,
-            budget=_budget(project, params["budget"]),
-            rng=np.random.default_rng(params["seed"]),
-            exploration=params["exploration"],
-            audit_share=params["audit"],
-        )
-    execution.progress(0, len(decisions), note=f"routing by {params['policy']}")
-    for start in range(0, len(decisions), BATCH):
-        _store(execution, params["policy"], features, decisions[start : start + BATCH], start)
-        execution.progress(min(start + BATCH, len(decisions)), len(decisions))
+    ledger = budgeting.ledger(project)
+    budget = _budget(ledger, params["budget"])
+    rng = np.random.default_rng(params["seed"])
+    outcomes = [
+        Outcome(arm, rows, buying.decide(project, arm, pool, rows, budget=part, ledger=ledger, rng=rng))
+        for arm, rows, part in buying.parts(project, arms, pool, budget)
+    ]
+    written = _store_all(execution, pool, outcomes)
+    return _result(execution, pool, outcomes, written)
+
+
+def _budget(ledger: budgeting.Ledger, asked: int | None) -> int | None:
+    """People's judgements that may be spread over the pool; None: no limit."""
+    limits = [limit for limit in (asked, ledger.judgements) if limit is not None]
+    return min(limits, default=None)
+
+
+def _result(execution: Execution, pool: Pool, outcomes: Sequence[Outcome], written: int) -> dict[str, Any]:
+    decisions = [decision for outcome in outcomes for decision in outcome.decisions]
     routes = Counter("human" if d.route == "human" else "judge" for d in decisions)
-    record("comparisons.routed", execution.run, by=execution.run.created_by, project=project, **routes)
-    errors = expected_error(features, decisions)
+    if written or not execution.params.get("automatic"):
+        record(
+            "comparisons.routed", execution.run, by=execution.run.created_by, project=execution.run.project,
+            written=written, **routes,
+        )  # fmt: skip
+    before, after = _errors(pool, outcomes)
     return {
-        "policy": params["policy"],
+        "policy": ", ".join(outcome.arm.name for outcome in outcomes),
         "comparisons": len(decisions),
         "human": routes["human"],
         "judge": routes["judge"],
+        "held": sum(d.reason.startswith(HELD) for d in decisions),
         "audit": sum(d.audit for d in decisions),
-        "exploration": sum(d.reason.startswith("exploration") for d in decisions),
-        "expected_error_without_people": round(float(errors[0]), 4),
-        "expected_error": round(float(errors[-1]), 4),
+        "exploration": sum(d.explored for d in decisions),
+        "written": written,
+        "expected_error_without_people": round(before, 4),
+        "expected_error": round(after, 4),
     }
 
 
-def _budget(project: Project, judgements: int | None) -> int:
-    """People's judgements as comparisons of the current overlap, rounded down."""
-    overlap = project.forms.get(current=True).overlap
-    return Comparison.objects.filter(project=project).count() if judgements is None else judgements // overlap
+def _errors(pool: Pool, outcomes: Sequence[Outcome]) -> tuple[float, float]:
+    """The expected share of wrong labels without anybody's help, and after what was decided."""
+    parts = [(expected_error(pool.part(o.rows), o.decisions), len(o.rows)) for o in outcomes]
+    total = max(1, sum(n for _, n in parts))
+    return sum(float(e[0]) * n for e, n in parts) / total, sum(float(e[-1]) * n for e, n in parts) / total
 
 
-def _items(project: Project) -> Iterator[Item]:
-    """What a router knows of each open comparison with a free seat, in the order of their ids."""
-    opinions = _judges(project)
-    margins = dict(
-        RewardMargin.objects.filter(comparison__project=project, held_out=True)
-        .order_by("reward_model_id")
-        .values_list("comparison_id", "margin")
+def _store_all(execution: Execution, pool: Pool, outcomes: Sequence[Outcome]) -> int:
+    """Write the decisions that differ from those that stand; returns how many."""
+    done = written = 0
+    total = sum(len(outcome.rows) for outcome in outcomes)
+    for outcome in outcomes:
+        changed = [i for i, decision in enumerate(outcome.decisions) if _differs(pool, outcome, i, decision)]
+        for start in range(0, len(changed), BATCH):
+            written += _store(execution, pool, outcome, changed[start : start + BATCH])
+            execution.progress(done + start, total, note=f"routing by {outcome.arm.name}")
+        done += len(outcome.rows)
+    execution.progress(total, total)
+    return written
+
+
+def _differs(pool: Pool, outcome: Outcome, i: int, decision: Decision) -> bool:
+    row = int(outcome.rows[i])
+    wanted, known = _known(pool, outcome, row, decision), pool.known[row]
+    is_there = bool(pool.routed[row]) == (wanted.route == "human") or pool.seats[row] > 0
+    return wanted != known or not is_there
+
+
+def _known(pool: Pool, outcome: Outcome, row: int, decision: Decision) -> Known:
+    """A decision as it would stand."""
+    human = decision.route == "human"
+    free = int(pool.overlap[row] - pool.seats[row])
+    return Known(
+        route="human" if human else "judge",
+        policy=outcome.arm.name[:64],
+        version=outcome.arm.version.pk if outcome.arm.version else None,
+        audit=decision.audit,
+        explored=decision.explored,
+        buys=decision.buy,
+        n=(free if human else 0) if decision.n is None else decision.n,
+        held=decision.reason.startswith(HELD),
     )
-    rows = (
-        Comparison.objects.filter(project=project, status=Comparison.Status.OPEN, returned_because="")
-        .select_related("prompt", "completion_a", "completion_b")
-        .order_by("id")
-    )
-    for row in rows.iterator(chunk_size=BATCH):
-        yield replace(
-            _item(row, *opinions.get(row.pk, (None, None))),
-            margin=margins.get(row.pk),
-            settled=row.seats_taken >= row.overlap,
-        )
 
 
-def _item(row: Comparison, probability: float | None, inconsistency: float | None) -> Item:
-    """A comparison with what the judges say of it. Needs prompt and completions selected."""
-    return Item(
-        id=row.pk,
-        prompt="\n".join(m["content"] for m in row.prompt.messages),
-        completion_a=row.completion_a.text,
-        completion_b=row.completion_b.text,
-        turns=len(row.prompt.messages),
-        judge_probability=probability,
-        judge_inconsistency=inconsistency,
-    )
-
-
-def _judges(project: Project) -> dict[int, tuple[float, float]]:
-    """For each comparison the judges' mean probability of b, and the share of judges that changed with the order."""
-    rows = (
-        Judgement.objects.current()
-        .filter(comparison__project=project, rater__kind=Rater.Kind.JUDGE, preference__isnull=False)
-        .values_list("comparison_id", "rater_id", "preference", "probability_b")
-    )
-    readings: dict[int, dict[int, list[tuple[int, float]]]] = {}
-    for comparison, rater, said, probability in rows.iterator(chunk_size=20_000):
-        preference = said or 0
-        p = probability if probability is not None else 1 / (1 + np.exp(-LOGIT_A_LEVEL * preference))
-        readings.setdefault(comparison, {}).setdefault(rater, []).append((int(np.sign(preference)), float(p)))
-    return {
-        comparison: (
-            float(np.mean([np.mean([p for _, p in said]) for said in by_rater.values()])),
-            float(np.mean([len({side for side, _ in said}) > 1 for said in by_rater.values()])),
-        )
-        for comparison, by_rater in readings.items()
-    }
-
-
-def _store(execution: Execution, policy: str, features: Features, decisions: list[Decision], start: int) -> None:
+def _store(execution: Execution, pool: Pool, outcome: Outcome, chosen: Sequence[int]) -> int:
     """Write one batch: earlier decisions stop being current, and the comparisons take their routes.
 
-    Locks the comparisons; those that were settled, withdrawn or sent back to people meanwhile are left alone.
+    Locks the comparisons; those that were settled, withdrawn, begun, sent back to people or decided by a person
+    meanwhile are left alone. Returns how many were written.
     """
-    decided = {int(str(decision.id)): (position, decision) for position, decision in enumerate(decisions, start)}
+    assert execution.run.project is not None  # noqa: S101 - for mypy
+    decided = {int(pool.ids[outcome.rows[i]]): (int(outcome.rows[i]), outcome.decisions[i]) for i in chosen}
     with transaction.atomic():
         execution.fence()
-        waiting = Comparison.objects.filter(pk__in=decided, status=Comparison.Status.OPEN, returned_because="")
-        left = set(waiting.select_for_update(no_key=True).order_by("id").values_list("pk", flat=True))
+        waiting = evidence.open_to_routing(execution.run.project).filter(pk__in=decided)
+        if not buying.is_adaptive(outcome.arm):
+            waiting = waiting.filter(seats_taken=0)
+        left = list(waiting.select_for_update(no_key=True, of=("self",)).order_by("id").values_list("pk", flat=True))
         RoutingDecision.objects.filter(comparison__in=left, current=True).update(current=False)
-        RoutingDecision.objects.bulk_create(
-            RoutingDecision(
-                comparison_id=pk,
-                policy=policy,
-                route="human" if decision.route == "human" else "judge",
-                reason=decision.reason[:500],
-                gain=decision.gain,
-                audit=decision.audit,
-                features=_told(features, position),
-                run=execution.run,
-            )
-            for pk, (position, decision) in decided.items()
-            if pk in left
-        )
-        human = {pk for pk in left if decided[pk][1].route == "human"}
-        Comparison.objects.filter(pk__in=human).update(route="human", priority=Comparison.Priority.SOON)
-        # A comparison on which a person is at work stays with people until it is done.
-        free = Comparison.objects.filter(pk__in=left - human, seats_taken=0)
-        free.update(route="judge", priority=Comparison.Priority.NORMAL)
+        copying.insert(RoutingDecision, [_row(execution, pool, outcome, *decided[pk]) for pk in left if pk in decided])
+        _take_routes(outcome.arm, {pk: decided[pk][1] for pk in left})
+    return len(left)
 
 
-def _told(features: Features, position: int) -> dict[str, float]:
-    values = zip(features.names, features.table[position].tolist(), strict=True)
-    return {name: round(value, 4) for name, value in values if not np.isnan(value)}
-
-
-def _simulate(project: Project, features: Features, choose: Any, seed: int) -> Mapping[str, Any]:
-    """What the policy would have done with comparisons that both people and judges have decided already."""
-    rows = list(_decided(project))
-    if len(rows) < 20:
-        raise Invalid(
-            f"{len(rows)} comparisons have a judge's verdict and two people's judgements; it takes 20 to simulate.",
-            code="too_few",
-        )
-    items, judge, human, reference = zip(*rows, strict=True)
-    points = simulate(
-        extract(items), judge, human, reference, policy=choose, rng=np.random.default_rng(seed), repeats=10
-    )
+def _row(execution: Execution, pool: Pool, outcome: Outcome, row: int, decision: Decision) -> dict[str, Any]:
+    known = _known(pool, outcome, row, decision)
+    price = decision.price * (known.n if decision.n is None else 1)
     return {
-        "simulated_on": len(rows),
-        "points": [
-            {
-                "human_share": round(p.human_share, 3),
-                "accuracy": p.accuracy._asdict(),
-                "random_accuracy": round(p.random_accuracy, 4),
-            }
-            for p in points
-        ],
+        "comparison_id": int(pool.ids[row]),
+        "policy": known.policy,
+        "policy_version_id": known.version,
+        "route": known.route,
+        "reason": decision.reason[:500],
+        "gain": decision.gain,
+        "audit": decision.audit,
+        "explored": decision.explored,
+        "probability": decision.probability,
+        "buys": decision.buy[:100],
+        "n": known.n,
+        "price": round(Decimal(price), 8) if price else None,
+        "features": told(pool.features, row),
+        "run_id": execution.run.pk,
+        "current": True,
     }
 
 
-def _decided(project: Project) -> Iterator[tuple[Item, int, int, int]]:
-    """(item, judge's side, one person's side, side of the other people) where all three exist; sides as 0, 1, 2."""
-    opinions = _judges(project)
-    said: dict[int, list[int]] = {}
-    people = Judgement.objects.current().filter(
-        comparison__project=project, comparison__in=list(opinions), rater__kind="annotator", preference__isnull=False
-    )
-    people = people.exclude(assignment__purpose="repeat")  # a hidden repeat is no second person
-    for comparison, preference in people.order_by("id").values_list("comparison_id", "preference"):
-        said.setdefault(comparison, []).append(int(np.sign(preference or 0)) + 1)
-    rows = Comparison.objects.filter(pk__in=[c for c, sides in said.items() if len(sides) > 1])
-    for row in rows.select_related("prompt", "completion_a", "completion_b").order_by("id"):
-        first, *others = said[row.pk]
-        counts = np.bincount(others, minlength=len(CLASSES))
-        if (counts == counts.max()).sum() > 1:
-            continue  # the others do not agree on anything to be measured against
-        p, changed = opinions[row.pk]
-        side = 2 if p > 0.5 else 0 if p < 0.5 else 1
-        yield _item(row, p, changed), side, first, int(counts.argmax())
+def _take_routes(arm: Arm, decided: Mapping[int, Decision]) -> None:
+    """Send comparisons where they were decided to go. Where judgements are bought one by one, so are the seats."""
+    human = [pk for pk, decision in decided.items() if decision.route == "human"]
+    others = Comparison.objects.filter(pk__in=decided.keys() - set(human))
+    Comparison.objects.filter(pk__in=human).update(route="human", priority=Comparison.Priority.SOON)
+    others.filter(seats_taken=0).update(route="judge", priority=Comparison.Priority.NORMAL)
+    if not buying.is_adaptive(arm):
+        return
+    others.filter(seats_taken__gt=0).update(overlap=F("seats_taken"))
+    for n in {decided[pk].n for pk in human}:
+        same = [pk for pk in human if decided[pk].n == n]
+        Comparison.objects.filter(pk__in=same).update(overlap=F("seats_taken") + (n or 1))
+
+
+def told(features: Features, row: int) -> dict[str, float]:
+    """The features that are there, as they are kept with a decision."""
+    values = zip(features.names, features.table[row].tolist(), strict=True)
+    return {name: round(value, 4) for name, value in values if not np.isnan(value)}
 
 
 def send_back(
@@ -234,28 +228,7 @@ def send_back(
             returned_because=reason[:300],
         )
         RoutingDecision.objects.create(
-            comparison_id=pk, policy=policy, route="human", reason=reason[:500], gain=gain, run=run
+            comparison_id=pk, policy=policy, route="human", reason=reason[:500], gain=gain, buys=PERSON, run=run
         )
         record("comparison.returned", Comparison(pk=pk), by=by, project=project, reason=reason)
     return ids
-
-
-def judge_accuracy(project: Project) -> tuple[int, int]:
-    """(right, tried) of the judges' mean verdict against people's consensus side, on the audit slice alone."""
-    audited = RoutingDecision.objects.filter(comparison__project=project, audit=True).values("comparison")
-    opinions = _judges(project)
-    right = tried = 0
-    people: dict[int, list[float]] = {}
-    for comparison, preference in (
-        Judgement.objects.current()
-        .filter(comparison__in=audited, rater__kind="annotator", preference__isnull=False)
-        .exclude(assignment__purpose="repeat")
-        .values_list("comparison_id", "preference")
-    ):
-        people.setdefault(comparison, []).append(float(np.sign(preference or 0)))
-    for comparison, signs in people.items():
-        side = float(np.sign(sum(signs)))
-        if comparison in opinions and side:
-            tried += 1
-            right += side == float(np.sign(opinions[comparison][0] - 0.5))
-    return right, tried

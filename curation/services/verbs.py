@@ -19,6 +19,8 @@ from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.runs import ledger
 from tiebreak.runs.models import Run
 
+from . import policies
+
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -46,10 +48,12 @@ class AggregateParams(Params):
 
 
 class RouteParams(Params):
-    policy: str = "uncertainty"
+    policy: str = Field(
+        policies.ACTIVE, max_length=100, description="a kind, NAME, NAME@VERSION, or active: those that are switched on"
+    )
     budget: int | None = Field(None, ge=0, description="people's judgements that may be asked for")
-    exploration: float = Field(0.05, ge=0, le=1)
-    audit: float = Field(0.05, ge=0, le=1)
+    exploration: float | None = Field(None, ge=0, le=1, description="instead of the policy's own")
+    audit: float | None = Field(None, ge=0, le=1, description="instead of the policy's own")
     seed: int = Field(0, ge=0, lt=2**63)
     simulate: bool = False
 
@@ -93,6 +97,11 @@ def _plain(project: Project, params: Params) -> dict[str, Any]:
     return params.model_dump(mode="json")
 
 
+def _route(project: Project, params: RouteParams) -> dict[str, Any]:
+    policies.arms(project, params.policy, {"exploration": params.exploration, "audit": params.audit})
+    return params.model_dump(mode="json")
+
+
 def _train(project: Project, params: TrainParams) -> dict[str, Any]:
     version = version_named(params.version, project)
     if params.name and RewardModel.objects.filter(name=params.name).exists():
@@ -108,7 +117,7 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
     "judge": (JudgeParams, _judge),
     "rubrics": (RubricParams, _judge),
     "aggregate": (AggregateParams, _plain),
-    "route": (RouteParams, _plain),
+    "route": (RouteParams, _route),
     "noise": (NoiseParams, _plain),
     "train": (TrainParams, _train),
     "evaluate": (EvaluateParams, _model),

@@ -157,13 +157,13 @@ def test_a_budget_of_nothing_sends_nothing_to_people() -> None:
     assert verbs.run_here("route", project, {"budget": 0}).result["human"] == 0
 
 
-def test_routing_again_keeps_the_old_decision_and_has_one_current() -> None:
+def test_routing_again_writes_only_what_differs_and_keeps_the_old_decision() -> None:
     project = make_project(overlap=2)
     (comparison,) = make_judged(project, probabilities=[0.5])
-    for _ in range(2):
-        verbs.run_here("route", project, {})
+    written = [verbs.run_here("route", project, {"budget": n}).result["written"] for n in (2, 2, 0)]
+    assert written == [1, 0, 1]
     assert RoutingDecision.objects.filter(comparison=comparison).count() == 2
-    assert RoutingDecision.objects.filter(comparison=comparison, current=True).count() == 1
+    assert RoutingDecision.objects.get(comparison=comparison, current=True).route == "judge"
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:

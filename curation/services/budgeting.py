@@ -1,0 +1,174 @@
+"""The budget: what was granted, spent and promised, in money and in hours. Nothing is counted twice, nothing is stored.
+
+Spent is read from the judges' calls and from people's active time, promised from the seats that wait in the queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.models import Sum
+
+from annotate.models import JudgeCall
+from curation.models import BudgetGrant, RoutingSettings
+from tiebreak.accounts.models import Project, User
+from tiebreak.core.errors import Invalid
+from tiebreak.core.models import record
+from tiebreak.core.text import TextError, clean_text
+
+ASSUMED_SECONDS: Final = 60.0  # a judgement of a person, until one was timed here
+# Time that people spent here: what was imported was paid for elsewhere.
+TIME: Final = """
+SELECT coalesce(sum(j.seconds), 0), percentile_cont(0.5) WITHIN GROUP (ORDER BY j.seconds), count(j.seconds)
+FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
+WHERE r.project_id = %s AND r.kind = 'annotator' AND j.current AND j.form_id IS NOT NULL
+"""
+# Seats open to people, and those that no router takes back: somebody is at work there, or a person sent it there.
+SEATS: Final = """
+SELECT coalesce(sum(overlap - seats_taken), 0),
+  coalesce(sum(overlap - seats_taken) FILTER (WHERE seats_taken > 0 OR returned_because <> '' OR EXISTS (
+    SELECT 1 FROM curation_routingdecision d
+    WHERE d.comparison_id = c.id AND d.current AND d.overridden_by_id IS NOT NULL)), 0)
+FROM annotate_comparison c WHERE project_id = %s AND status = 'open' AND route = 'human' AND NOT "full"
+"""
+HELD: Final = """
+SELECT count(*) FROM annotate_assignment a JOIN annotate_rater r ON r.id = a.rater_id
+WHERE r.project_id = %s AND a.status IN ('ahead', 'leased') AND a.purpose = 'work'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A project's money and hours. What was not granted is None: there is no limit."""
+
+    currency: str
+    hourly_rate: Decimal
+    seconds: float
+    """A person's judgement takes so long."""
+    seconds_from: str
+    """set, measured or assumed"""
+    money: Decimal | None
+    hours: float | None
+    judges_spent: Decimal
+    people_seconds: float
+    promised: int
+    """People's judgements for which seats are open or held."""
+    fixed: int
+    """Of those, what no router takes back."""
+
+    @property
+    def price(self) -> Decimal:
+        """Of one person's judgement."""
+        return self.hourly_rate * Decimal(self.seconds) / 3600
+
+    @property
+    def people_spent(self) -> Decimal:
+        return self.hourly_rate * Decimal(self.people_seconds) / 3600
+
+    @property
+    def spent(self) -> Decimal:
+        return self.judges_spent + self.people_spent
+
+    @property
+    def hours_spent(self) -> float:
+        return self.people_seconds / 3600
+
+    @property
+    def promised_money(self) -> Decimal:
+        return self.price * self.promised
+
+    @property
+    def promised_hours(self) -> float:
+        return self.seconds * self.promised / 3600
+
+    @property
+    def money_left(self) -> Decimal | None:
+        """After what is promised; below 0 where more was promised than there is."""
+        return None if self.money is None else self.money - self.spent - self.promised_money
+
+    @property
+    def hours_left(self) -> float | None:
+        return None if self.hours is None else self.hours - self.hours_spent - self.promised_hours
+
+    @property
+    def judgements(self) -> int | None:
+        """How many judgements of people a router may spread anew; None: as many as it likes.
+
+        What it has promised and can take back is part of them.
+        """
+        limits = []
+        if self.money is not None and self.price > 0:
+            limits.append(int((self.money - self.spent) / self.price) - self.fixed)
+        elif self.money is not None and self.money <= 0:
+            limits.append(0)  # nothing was granted: it buys nothing, whatever it costs
+        if self.hours is not None:
+            limits.append(int((self.hours - self.hours_spent) * 3600 / self.seconds + 1e-9) - self.fixed)
+        return max(0, min(limits)) if limits else None
+
+
+def ledger(project: Project) -> Ledger:
+    """Read it anew (six queries)."""
+    settings = RoutingSettings.objects.filter(project=project).first() or RoutingSettings(project=project)
+    grants = BudgetGrant.objects.filter(project=project).aggregate(money=Sum("money"), hours=Sum("hours"))
+    has_money = project.budget is not None or BudgetGrant.objects.filter(project=project).exclude(money=0).exists()
+    has_hours = BudgetGrant.objects.filter(project=project).exclude(hours=0).exists()
+    spent_seconds, median, timed = _row(TIME, project)
+    promised, fixed = _row(SEATS, project)
+    (held,) = _row(HELD, project)
+    source = "set" if settings.seconds else "measured" if timed and median else "assumed"
+    return Ledger(
+        currency=settings.currency,
+        hourly_rate=Decimal(settings.hourly_rate),
+        seconds=settings.seconds or median or ASSUMED_SECONDS,
+        seconds_from=source,
+        money=(project.budget or Decimal(0)) + (grants["money"] or Decimal(0)) if has_money else None,
+        hours=grants["hours"] if has_hours else None,
+        judges_spent=JudgeCall.objects.filter(judge__project=project).aggregate(s=Sum("price"))["s"] or Decimal(0),
+        people_seconds=float(spent_seconds),
+        promised=promised + held,
+        fixed=fixed + held,
+    )
+
+
+def _row(query: str, project: Project) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query, [project.pk])
+        return cursor.fetchone()
+
+
+def for_judges(project: Project) -> Decimal | None:
+    """Money that judges may still spend; None: no limit was set."""
+    left = ledger(project).money_left
+    return None if left is None else max(Decimal(0), left)
+
+
+def grant(project: Project, *, money: Decimal, hours: float, note: str, by: User) -> BudgetGrant:
+    """So much more, or less where it is negative. Raises Invalid where it is nothing."""
+    if not money and not hours:
+        raise Invalid("money: expected an amount of money, of hours, or both; got neither.", field="money")
+    try:
+        note = clean_text(note, field="note", max_chars=300)
+    except TextError as error:
+        raise Invalid(str(error), field="note") from error
+    with transaction.atomic():
+        row = BudgetGrant.objects.create(project=project, money=money, hours=hours, note=note, created_by=by)
+        record("routing.budget_granted", row, by=by, project=project, money=str(money), hours=hours)
+    row.refresh_from_db()
+    return row
+
+
+def configure(project: Project, *, by: User, **changes: Any) -> RoutingSettings:
+    """Change automatic, hourly_rate, currency or seconds."""
+    with transaction.atomic():
+        row, _ = RoutingSettings.objects.select_for_update().get_or_create(project=project)
+        before = {name: getattr(row, name) for name in changes}
+        for name, value in changes.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(changes))
+        told = {name: [str(before[name]), str(value)] for name, value in changes.items() if before[name] != value}
+        if told:
+            record("routing.settings_changed", row, by=by, project=project, changes=told)
+    return row
