@@ -17,6 +17,8 @@ from curation.stats.votes import FloatArray, IntArray, K
 
 ASSUMED_ACCURACY: Final = 0.8
 """Of a person of whom nothing is known."""
+LEAST: Final = 1e-3
+"""Expected errors that a unit of money must take away to be worth spending."""
 
 
 def expected_gain(
@@ -59,7 +61,7 @@ def adaptive_overlap(
     gain_model: GainModel | None = None,
     prices: Mapping[str, float] | None = None,
     votes: Evidence | None = None,
-    least: float = 0.0,
+    least: float = LEAST,
     max_bundle: int = overlap.MAX_BUNDLE,
 ) -> list[Decision]:
     """The next judgement where it most lowers the expected error for its price, from whichever source.

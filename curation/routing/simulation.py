@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curation.routing import forecast
 from curation.routing.features import Features
-from curation.routing.policies import Selector, at_random
+from curation.routing.gain import GainModel
+from curation.routing.overlap import Evidence, Source
+from curation.routing.policies import PERSON, Decision, Selector, at_random
 from curation.stats.intervals import Estimate, bootstrap_ratio
-from curation.stats.votes import FloatArray
+from curation.stats.votes import FloatArray, IntArray, K
 
 
 class Point(NamedTuple):
@@ -73,3 +76,114 @@ def _asked(features: Features, policy: Selector, share: float, rng: np.random.Ge
         decisions = policy(features, budget=budget, rng=rng)
         asked += [decision.route == "human" for decision in decisions]
     return asked / repeats
+
+
+class Recorded(NamedTuple):
+    """N comparisons that people have judged already, to be asked again in the order recorded."""
+
+    features: Features
+    base: FloatArray
+    """[N, K] belief before any person answers, such as a `forecast`."""
+    ballots: IntArray
+    """[N, V] people's answers as they will come: A, TIE or B; -1 after the last."""
+    confusion: FloatArray
+    """[K, K] of a person."""
+    person_price: float = 1.0
+    judge_price: float = 0.0
+    """Of all verdicts on a comparison, spent on every one before the first person is asked."""
+
+
+class Spent(NamedTuple):
+    """Where a policy stands when so much has been spent."""
+
+    bought: IntArray
+    """[N] people's judgements."""
+    human_share: float
+    """Of all that could have been bought."""
+    money: float
+    posterior: FloatArray
+    """[N, K]"""
+
+    def labels(self) -> IntArray:
+        """[N] the likeliest class; where two are equally likely, the one between them: a tie."""
+        top = self.posterior >= self.posterior.max(axis=1, keepdims=True) - 1e-9
+        return np.where(top.sum(axis=1) == 1, self.posterior.argmax(axis=1), 1)
+
+
+def replay(
+    recorded: Recorded,
+    policy: Selector,
+    shares: Sequence[float],
+    *,
+    rng: np.random.Generator,
+    rounds: int = 20,
+    bundle: int | None = None,
+    exploration: float = 0.1,
+    audit_share: float = 0.1,
+    gain_model: GainModel | None = None,
+) -> list[Spent]:
+    """What a policy would have bought with rising shares of people's judgements, and what would be believed then.
+
+    The policy is asked again after each of ``rounds`` equal parts of all judgements, with what the answers changed.
+    A unit of its budget is ``bundle`` judgements, or, by default, all that a comparison can get. A policy that stops
+    early, since nothing pays, stays where it is: its human share is then below the one asked for. ``shares`` must rise.
+    """
+    if list(shares) != sorted(shares) or not all(0 <= share <= 1 for share in shares):
+        raise ValueError("shares", "rising numbers from 0 to 1", tuple(shares))
+    free = (recorded.ballots >= 0).sum(axis=1)
+    total = int(free.sum())
+    bought = np.zeros_like(free)
+    points = []
+    for share in shares:
+        goal = round(share * total)
+        while (wanted := min(goal - int(bought.sum()), max(1, round(total / rounds)))) > 0:
+            state = _believed(recorded, bought)
+            left = free - bought
+            asked = policy(
+                recorded.features._replace(settled=left == 0),
+                budget=_budget(wanted, left, bundle),
+                rng=rng,
+                exploration=exploration,
+                audit_share=audit_share,
+                gain_model=gain_model,
+                prices={PERSON: 1.0},
+                votes=Evidence(state, (Source(PERSON, 1.0, recorded.confusion, left),)),
+            )
+            took = _answered(asked, left, wanted, bundle, rng)
+            if not took.any():
+                break
+            bought = bought + took
+        points.append(_spent(recorded, bought, total))
+    return points
+
+
+def _believed(recorded: Recorded, bought: IntArray) -> FloatArray:
+    """[N, K] the posterior after the first ballots of each."""
+    seen = np.arange(recorded.ballots.shape[1]) < bought[:, None]
+    counts = np.stack([((recorded.ballots == k) & seen).sum(axis=1) for k in range(K)], axis=1)
+    return forecast.posterior(recorded.base, counts.astype(np.float64), recorded.confusion)
+
+
+def _budget(wanted: int, left: IntArray, bundle: int | None) -> int:
+    """So many judgements in units of the policy, at least one."""
+    each = float(left[left > 0].mean()) if bundle is None else bundle
+    return max(1, round(wanted / each))
+
+
+def _answered(
+    asked: list[Decision], left: IntArray, wanted: int, bundle: int | None, rng: np.random.Generator
+) -> IntArray:
+    """[N] judgements that come back: best first, until there are as many as wanted."""
+    took = np.zeros_like(left)
+    human = [i for i, decision in enumerate(asked) if decision.route == "human"]
+    human.sort(key=lambda i: (-(asked[i].audit or asked[i].explored), -asked[i].gain, rng.random()))
+    for i in human:
+        n = asked[i].n or bundle or int(left[i])
+        took[i] = min(n, int(left[i]), wanted - int(took.sum()))
+    return took
+
+
+def _spent(recorded: Recorded, bought: IntArray, total: int) -> Spent:
+    n = int(bought.sum())
+    money = n * recorded.person_price + len(bought) * recorded.judge_price
+    return Spent(bought, n / total if total else 0.0, money, _believed(recorded, bought))
