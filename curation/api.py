@@ -117,7 +117,7 @@ class RowsView(VersionView):
     @extend_schema(
         operation_id="version_rows",
         parameters=[
-            OpenApiParameter("format", str, description="native, trl or trl-text; default native"),
+            OpenApiParameter("format", str, enum=list(exporting.NAMES), default="native"),
             OpenApiParameter("split", str, description="train, validation or test; empty: all"),
             OpenApiParameter("cursor", int, description="lines that you have already: the stream goes on after them"),
         ],
@@ -135,7 +135,7 @@ class RowsView(VersionView):
         record("dataset.read", version, by=request.user, project=version.dataset.project_id, split=split, format=kind)
         response = StreamingHttpResponse(_chunks(lines), content_type="application/x-ndjson")
         response.headers["ETag"] = f'"{version.rows_sha256}-{kind}-{split or "all"}"'
-        response.headers["X-Tiebreak-Rows"] = str(exporting.count(version, split))
+        response.headers["X-Tiebreak-Rows"] = str(exporting.count(version, split, format=kind))
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

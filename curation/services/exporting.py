@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from curation.exports.files import ndjson_line
-from curation.exports.formats import FormatOptions, converter
+from curation.exports.formats import FORMATS, FormatOptions, converter
 from curation.exports.schema import SPLITS, normalise
 from curation.models import DatasetVersion
 from tiebreak.core.errors import Invalid, Unavailable
@@ -22,6 +24,23 @@ NAMES: Final[Mapping[str, tuple[str, FormatOptions]]] = {
     "native": ("raw", FormatOptions()),
     "trl": ("trl", FormatOptions(style="conversational")),
     "trl-text": ("trl", FormatOptions(style="text")),
+    "trl-margin": ("trl", FormatOptions(margin=True)),
+    "trl-implicit": ("trl-implicit", FormatOptions()),
+    "trl-implicit-text": ("trl-implicit", FormatOptions(style="text")),
+    "dpo": ("trl", FormatOptions()),
+    "kto": ("kto", FormatOptions()),
+    "kto-text": ("kto", FormatOptions(style="text")),
+    "openrlhf": ("trl", FormatOptions()),
+    "llama-factory": ("llama-factory", FormatOptions()),
+    "llama-factory-kto": ("llama-factory-kto", FormatOptions()),
+    "axolotl": ("axolotl", FormatOptions()),
+    "axolotl-reward": ("axolotl-reward", FormatOptions()),
+    "axolotl-kto": ("kto", FormatOptions(style="text")),
+    "verl": ("verl", FormatOptions()),
+    "helpsteer": ("helpsteer", FormatOptions()),
+    "rewardbench": ("rewardbench", FormatOptions()),
+    "multipref": ("multipref", FormatOptions()),
+    "ranking": ("ranking", FormatOptions()),
 }
 
 
@@ -37,22 +56,37 @@ def _split(split: str | None) -> str | None:
     return split
 
 
-def count(version: DatasetVersion, split: str | None) -> int:
-    """Rows of a split, or of all."""
-    return int(version.counts.get(split, 0)) if split else sum(version.counts.values())
+def count(version: DatasetVersion, split: str | None, *, format: str = "native") -> int:
+    """Lines of a split, or of all, in a format."""
+    rows = int(version.counts.get(split, 0)) if split else sum(version.counts.values())
+    return rows * FORMATS[_format(format)[0]].records
 
 
 def lines(version: DatasetVersion, *, format: str, split: str | None = None, skip: int = 0) -> Iterator[bytes]:
-    """Rows as NDJSON lines, streamed in flat memory, after `skip` lines. Checks its arguments before the first line."""
+    """Rows as NDJSON lines, streamed in flat memory, after `skip` lines.
+
+    Checks its arguments before the first line, and every row where the format cannot be told all of them: nothing
+    breaks off in the middle.
+    """
     name, options = _format(format)
     rows = version.rows.all() if _split(split) is None else version.rows.filter(split=split)
-    return _lines(rows.order_by("position")[skip:].values_list("row", flat=True), name, options)
+    ordered = rows.order_by("position").values_list("row", flat=True)
+    if not FORMATS[name].total or options.margin:
+        deque(_records(ordered, name, options), maxlen=0)
+    done, begun = divmod(skip, FORMATS[name].records)
+    return map(ndjson_line, islice(_records(ordered[done:], name, options), begun, None))
 
 
-def _lines(rows: Any, name: str, options: FormatOptions) -> Iterator[bytes]:
+def _records(rows: Any, name: str, options: FormatOptions) -> Iterator[dict[str, Any]]:
     convert = converter(name).convert
     for row in rows.iterator(chunk_size=1_000):
-        yield ndjson_line(convert(normalise(row), options))
+        try:
+            yield from convert(normalise(row), options)
+        except ValueError as error:
+            field, expected, got = error.args
+            raise Invalid(
+                f"The format cannot be told this version: {field}: expected {expected}, got {got}.", field=field
+            ) from None
 
 
 def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str, Any]:
@@ -69,7 +103,10 @@ def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str
                     written.append(_write(folder / file.name, blocks, file.split, file.rows))
             else:
                 made = lines(version, format=format, split=file.split)
-                written.append(_write(folder / f"{file.split}.jsonl", made, file.split, file.rows))
+                n = count(version, file.split, format=format)
+                written.append(_write(folder / f"{file.split}.jsonl", made, file.split, n))
+        for name, content in _beside(version, format, written).items():
+            written.append(_write(folder / name, iter([_json(content)]), None, 0))
         written.append(_write(folder / "README.md", iter([version.card.encode()]), None, 0))
         manifest = {
             "dataset": version.dataset.name,
@@ -83,8 +120,7 @@ def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str
             "dropped": version.dropped,
             "files": [{**f, "path": Path(f["path"]).name} for f in written],
         }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        written.append(_write(folder / "manifest.json", iter([text.encode()]), None, 0))
+        written.append(_write(folder / "manifest.json", iter([_json(manifest)]), None, 0))
     except OSError as error:
         raise Unavailable(
             f"{folder}: {error.strerror or error}; files that were complete are left, nothing is half-written.",
@@ -92,6 +128,18 @@ def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str
             path=str(folder),
         ) from error
     return {"version": str(version), "format": format, "files": written}
+
+
+def _beside(version: DatasetVersion, format: str, written: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a trainer wants beside the rows, by the name of its file."""
+    beside = getattr(converter(NAMES[format][0]), "beside", None) if format in NAMES else None
+    if beside is None:
+        return {}
+    return dict(beside({f"{version.dataset.name}_{file['split']}": Path(file["path"]).name for file in written}))
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _write(path: Path, blocks: Iterator[bytes], split: str | None, rows: int) -> dict[str, Any]:

@@ -216,6 +216,15 @@ def test_export_dataset_writes_files_whose_hashes_are_in_the_manifest(
     assert (folder / "README.md").read_text("utf-8") == version.card
 
 
+def test_what_a_trainer_wants_beside_the_rows_is_written_beside_them(version: DatasetVersion, tmp_path: Path) -> None:
+    call("export_dataset", "prefs@1", "--format", "llama-factory", "--to", str(tmp_path))
+    info = json.loads((tmp_path / "dataset_info.json").read_text("utf-8"))
+    train = info["prefs_train"]
+    assert (train["file_name"], train["formatting"], train["ranking"]) == ("train.jsonl", "sharegpt", True)
+    first = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[0])
+    assert set(train["columns"].values()) == set(first)
+
+
 def test_export_dataset_refuses_a_format_and_a_folder_that_cannot_be(version: DatasetVersion, tmp_path: Path) -> None:
     status, error = refused("export_dataset", "prefs", "--format", "arrow", "--to", str(tmp_path / "out"))
     assert (status, error["field"]) == (1, "format")

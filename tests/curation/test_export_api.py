@@ -14,7 +14,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from annotate.models import Criterion, Judge, Rater, Rubric
+from annotate.models import Criterion, Judge, Prompt, Rater, Rubric
 from curation.exports.files import rows_digest
 from curation.models import DatasetVersion
 from curation.services import building, exporting
@@ -166,11 +166,36 @@ def test_the_formats_are_what_trainers_read(reader: Client, version: DatasetVers
     assert text["chosen"] == " " + chat["chosen"][0]["content"]
 
 
-def test_a_broken_stream_goes_on_after_the_lines_that_one_has(reader: Client, version: DatasetVersion) -> None:
-    whole = body_of(reader.get(HERE + "rows/?format=trl")).splitlines(keepends=True)
-    for had in (0, 1, 7, N - 1, N, N + 5):
-        rest = body_of(reader.get(HERE + f"rows/?format=trl&cursor={had}"))
+@pytest.mark.parametrize(("format", "lines"), [("trl", N), ("kto", 2 * N)])
+def test_a_broken_stream_goes_on_after_the_lines_that_one_has(
+    reader: Client, version: DatasetVersion, format: str, lines: int
+) -> None:
+    first = reader.get(HERE + f"rows/?format={format}")
+    whole = body_of(first).splitlines(keepends=True)
+    assert len(whole) == int(first.headers["X-Tiebreak-Rows"]) == lines
+    for had in (0, 1, 7, lines - 1, lines, lines + 5):
+        rest = body_of(reader.get(HERE + f"rows/?format={format}&cursor={had}"))
         assert b"".join(whole[:had]) + rest == b"".join(whole)
+
+
+@pytest.mark.parametrize("format", exporting.NAMES)
+def test_every_format_is_streamed(reader: Client, version: DatasetVersion, format: str) -> None:
+    answer = reader.get(HERE + f"rows/?format={format}&split=train")
+    assert len(rows_of(answer)) == int(answer.headers["X-Tiebreak-Rows"]) >= version.counts["train"]
+
+
+def test_a_version_that_a_format_cannot_be_told_is_refused_before_its_first_line(
+    reader: Client, project: Project, version: DatasetVersion
+) -> None:
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "assistant", "user")]
+    odd = make_comparison(project, "odd")
+    Prompt.objects.filter(pk=odd.prompt_id).update(messages=turns)
+    make_judgements(odd, "AAA")
+    started = building.start("prefs", project, {"split": THIRDS}, by=None, wake=False)
+    ledger.execute(started.run_id or 0)
+    problem = assert_problem(reader.get("/api/v1/datasets/prefs/versions/2/rows/?format=llama-factory"), 422)
+    assert problem["field"] == "prompt"
+    assert "odd" in problem["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Training formats: a literal table of name → (label, facts, module). A module has `convert` and `schema`."""
+"""Training formats: a literal table of name → (label, facts, module). A module has `convert` and `schema`.
+
+The columns are those that each trainer's own loader reads; a format's golden file under tests/golden shows them.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,11 @@ class FormatOptions:
 class Converter(Protocol):
     """What a format's module provides."""
 
-    def convert(self, row: Row, options: FormatOptions) -> dict[str, Any]:
-        """The native row in the format's columns."""
+    def convert(self, row: Row, options: FormatOptions) -> list[dict[str, Any]]:
+        """The records that a native row becomes, as many as the table says.
+
+        Raises ValueError(field, expected, got) for a row that the format cannot be told.
+        """
 
     def schema(self, options: FormatOptions) -> pa.Schema:
         """The columns of what `convert` returns."""
@@ -41,14 +47,71 @@ class Format(NamedTuple):
     label: str
     facts: str
     path: str
+    records: int = 1
+    """That a row becomes."""
+    total: bool = True
+    """Any row can be told; where not, `convert` refuses those that cannot."""
 
 
 FORMATS: Final[Mapping[str, Format]] = {
     "raw": Format("Native rows", "every field of a version, lossless", "curation.exports.formats.raw"),
     "trl": Format(
         "TRL preference, explicit prompt",
-        "prompt, chosen, rejected as messages or text, for RewardTrainer and DPOTrainer",
+        "prompt, chosen, rejected as messages or text: RewardTrainer, DPOTrainer, OpenRLHF",
         "curation.exports.formats.trl",
+    ),
+    "trl-implicit": Format(
+        "TRL preference, implicit prompt",
+        "chosen, rejected, each with the prompt at its head: RewardTrainer, DPOTrainer",
+        "curation.exports.formats.trl_implicit",
+    ),
+    "kto": Format(
+        "KTO, unpaired",
+        "prompt, completion, label: two records a row, for KTOTrainer and Axolotl",
+        "curation.exports.formats.kto",
+        records=2,
+    ),
+    "llama-factory": Format(
+        "LLaMA-Factory ranking",
+        "conversations, system, chosen, rejected, and a dataset_info.json",
+        "curation.exports.formats.llama_factory",
+        total=False,
+    ),
+    "llama-factory-kto": Format(
+        "LLaMA-Factory KTO",
+        "conversations, system, kto_tag: two records a row, and a dataset_info.json",
+        "curation.exports.formats.llama_factory_kto",
+        records=2,
+        total=False,
+    ),
+    "axolotl": Format(
+        "Axolotl DPO",
+        "messages, chosen, rejected for chat_template.default",
+        "curation.exports.formats.axolotl",
+        total=False,
+    ),
+    "axolotl-reward": Format(
+        "Axolotl reward model",
+        "system, input, chosen, rejected for bradley_terry.chat_template: one turn",
+        "curation.exports.formats.axolotl_reward",
+        total=False,
+    ),
+    "verl": Format("verl", "a prompt with the chosen completion as its reference", "curation.exports.formats.verl"),
+    "helpsteer": Format(
+        "HelpSteer3 preference",
+        "context, response1, response2, overall_preference, individual_preference",
+        "curation.exports.formats.helpsteer",
+    ),
+    "rewardbench": Format(
+        "RewardBench",
+        "prompt, chosen, rejected as text, with their models and a subset",
+        "curation.exports.formats.rewardbench",
+    ),
+    "multipref": Format(
+        "MultiPref", "both completions with every single judgement", "curation.exports.formats.multipref"
+    ),
+    "ranking": Format(
+        "Ranking", "a context and its completions by rank, 0 the best: NeMo RL", "curation.exports.formats.ranking"
     ),
 }
 

@@ -10,9 +10,9 @@ from curation.exports.formats import FormatOptions
 from curation.exports.schema import SCHEMA, Row
 
 
-def convert(row: Row, options: FormatOptions) -> dict[str, Any]:
+def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
     """Every field of the row; the options do not touch it."""
-    return dict(row)
+    return [dict(row)]
 
 
 def schema(options: FormatOptions) -> pa.Schema:

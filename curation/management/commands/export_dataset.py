@@ -15,7 +15,7 @@ class Command(VerbCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("version", help="NAME@VERSION; NAME alone: its latest")
-        parser.add_argument("--format", default="trl", help="trl (conversational), trl-text, native or parquet")
+        parser.add_argument("--format", default="trl", help=f"parquet, or lines as {', '.join(exporting.NAMES)}")
         parser.add_argument("--to", type=Path, required=True, help="a folder; made where it is missing")
 
     def perform(self, *, version: str, format: str, to: Path, **options: Any) -> Mapping[str, Any]:

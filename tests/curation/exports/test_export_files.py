@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,9 +13,10 @@ from curation.exports.card import CardFacts, render_card, summarise
 from curation.exports.files import ndjson_line, read_parquet, rows_digest, write_ndjson, write_parquet
 from curation.exports.formats import FORMATS, FormatOptions, converter
 from curation.exports.schema import OPTIONAL, SCHEMA
-from tests.curation.exports.rows import message, row
+from curation.services.exporting import NAMES
+from tests.curation.exports.rows import message, row, vote
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "trl_rows.json"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "formats"
 
 SINGLE = row("single")
 MULTI = row(
@@ -32,29 +34,75 @@ MULTI = row(
 )
 
 
-@pytest.mark.parametrize("style", ["conversational", "text"])
-def test_trl_rows_are_those_of_the_golden_file(style: str) -> None:
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    options = FormatOptions(style=style)  # type: ignore[arg-type]
-
-    assert [converter("trl").convert(each, options) for each in (SINGLE, MULTI)] == golden[style]
+GOLDENS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(GOLDEN.glob("*.json"))}
+ASKED = {name: asked for name, asked in NAMES.items() if name in GOLDENS}
 
 
-def test_trl_has_no_margin_unless_asked() -> None:
-    assert set(converter("trl").convert(SINGLE, FormatOptions())) == {"prompt", "chosen", "rejected"}
-    assert converter("trl").convert(SINGLE, FormatOptions(margin=True))["margin"] == 2.0
+@pytest.mark.parametrize("name", ASKED)
+def test_rows_are_those_of_the_golden_file(name: str) -> None:
+    module, options = ASKED[name]
+    golden = GOLDENS[name]
+
+    assert converter(module).convert(SINGLE, options) == golden["single"]
+    if golden["multi"] is not None:
+        assert converter(module).convert(MULTI, options) == golden["multi"]
 
 
-def test_trl_refuses_a_margin_that_a_row_does_not_have() -> None:
+def test_every_format_has_its_golden_file_and_every_golden_file_its_format() -> None:
+    assert {module for module, _ in ASKED.values()} == set(FORMATS) - {"raw"}
+    assert set(ASKED) == set(GOLDENS)
+
+
+def test_there_is_no_margin_unless_asked() -> None:
+    assert set(converter("trl").convert(SINGLE, FormatOptions())[0]) == {"prompt", "chosen", "rejected"}
+    assert converter("trl").convert(SINGLE, FormatOptions(margin=True))[0]["margin"] == 2.0
+    assert converter("trl-implicit").convert(SINGLE, FormatOptions(margin=True))[0]["margin"] == 2.0
+
+
+def test_a_margin_that_a_row_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="margin"):
         converter("trl").convert(MULTI, FormatOptions(margin=True))  # nobody voted for b
+
+
+# What each format cannot be told: a trainer's loader would drop it, or read it as something else.
+UNTOLD = [
+    ("axolotl-reward", MULTI, "prompt"),
+    ("axolotl", row("c", completion_a=[message("4"), message("Or 5.")]), "chosen"),
+    ("llama-factory", row("c", completion_b=[message("4"), message("Or 5.")]), "rejected"),
+    ("llama-factory", row("c", prompt=[message("1?", "user"), message("1."), message("Go on."), message("2?", "user")]),
+     "prompt"),
+    ("llama-factory-kto", row("c", prompt=[message("Be terse.", "system")]), "prompt"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "untold", "field"), UNTOLD)
+def test_a_row_that_a_format_cannot_be_told_is_refused_by_name(name: str, untold: Any, field: str) -> None:
+    assert not FORMATS[name].total
+    with pytest.raises(ValueError, match=untold["id"]) as refused:
+        converter(name).convert(untold, FormatOptions())
+    assert refused.value.args[0] == field
+
+
+def test_both_bad_and_unparsed_judgements_are_told_as_such() -> None:
+    votes = [vote("ann", -1), vote("bob", None, both_bad=True), vote("gpt", None, kind="judge"), vote("cat", 0)]
+    (told,) = converter("multipref").convert(row("c", votes=votes), FormatOptions())
+    assert [said["overall_pref"] for said in told["annotations"]] == [
+        "A-is-slightly-better", "both-bad", "unparsed", "Tie",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("preference", "told"), [(-0.2, -1), (-1.4, -1), (-1.6, -2), (-3.0, -3)])
+def test_a_row_never_loses_its_side_to_rounding(preference: float, told: int) -> None:
+    (made,) = converter("helpsteer").convert(row("c", preference=preference), FormatOptions())
+    assert made["overall_preference"] == told
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("options", [FormatOptions(), FormatOptions(style="text", margin=True)])
 def test_every_format_fits_the_schema_it_declares(tmp_path: Path, name: str, options: FormatOptions) -> None:
     module = converter(name)
-    rows = [module.convert(SINGLE, options)]
+    rows = module.convert(SINGLE, options)
+    assert len(rows) == FORMATS[name].records
 
     write_parquet(tmp_path / "rows.parquet", rows, schema=module.schema(options))
 

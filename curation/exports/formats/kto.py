@@ -1,0 +1,29 @@
+"""KTO's unpaired format: each completion with whether it was the preferred one. TRL's KTOTrainer, and Axolotl's
+`user_defined` KTO with the text style.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from curation.exports.formats import FormatOptions, trl
+from curation.exports.formats.transcripts import prompt_text, reply_text
+from curation.exports.schema import Row
+
+
+def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
+    """Two records: the chosen completion with label true, then the rejected one with false. There is no margin."""
+    as_text = options.style == "text"
+    prompt = prompt_text(row["prompt"]) if as_text else row["prompt"]
+    return [
+        {"prompt": prompt, "completion": reply_text(reply) if as_text else reply, "label": label}
+        for reply, label in ((row["chosen"], True), (row["rejected"], False))
+    ]
+
+
+def schema(options: FormatOptions) -> pa.Schema:
+    """Messages or strings, by style, and a label."""
+    plain = FormatOptions(style=options.style)
+    return trl.columns("prompt", "completion", options=plain).append(pa.field("label", pa.bool_(), nullable=False))
