@@ -23,7 +23,7 @@ from tiebreak.core.models import Event, record
 from tiebreak.core.text import TextError, clean_text
 from tiebreak.core.transitions import move
 
-from . import commenting
+from . import commenting, following
 
 MAX_REASON_CHARS: Final = 2_000
 Status, Verdict = Comparison.Status, Review.Verdict
@@ -79,6 +79,7 @@ def adjudicate(
             replaced=before.pk if before else None,
             own=own,
         )
+        following.decided(row.pk)
     comparison.status = row.status
     return made
 
@@ -100,6 +101,7 @@ def reopen(comparison: Comparison, *, by: User, decided: Adjudication | None = N
         if row.status == Status.SETTLED:
             move(row, Status.DISPUTED if row.full else Status.OPEN)
         record("comparison.reopened", row, by=by, project=row.project_id, adjudication=standing.pk, status=row.status)
+        following.decided(row.pk)
     return row
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 
-from annotate.models import Adjudication, Assignment, Comparison, Judgement, Rater
-from curation.models import Aggregation, Consensus, RaterSkill
+from annotate.models import Comparison, Rater
+from curation.models import Aggregation, RaterSkill
+from curation.stats import (
+    METHODS as KNOWN,
+)
 from curation.stats import (
     Aggregate,
     Estimate,
+    Pairs,
     Votes,
-    dawid_skene,
-    entropy,
+    aggregate,
     krippendorff_alpha,
-    majority,
     side_bias,
     wilson,
 )
@@ -28,11 +30,35 @@ from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution
 
-from . import loading
+from . import consensus, live, loading
+from .words import told
 
-METHODS: Final[Mapping[str, Callable[[Votes], Aggregate]]] = {"majority": majority, "dawid-skene": dawid_skene}
-SETTLED: Final = 0.8  # consensus this sure, with every seat taken, settles a comparison; below it is disputed
-BATCH: Final = 5_000
+AUTO: Final = "auto"
+METHODS: Final[Mapping[str, Callable[[Votes], Aggregate]]] = {
+    name: partial(aggregate, method=name) for name, method in KNOWN.items() if not method.needs_pairs
+}
+"""Those that need to know nothing but the votes."""
+
+
+class Material(NamedTuple):
+    """What a fit is made of."""
+
+    judgements: loading.Judgements
+    votes: Votes
+    pairs: Pairs | None
+    is_judge: npt.NDArray[np.bool_]
+    """[raters]"""
+    people: loading.Ints
+    """Ids of the project's annotators."""
+
+
+class Fitted(NamedTuple):
+    """A fit, by which method, and why by this one."""
+
+    fit: Aggregate
+    method: str
+    because: str
+    details: Mapping[str, Any]
 
 
 def run(execution: Execution) -> Mapping[str, Any]:
@@ -40,51 +66,76 @@ def run(execution: Execution) -> Mapping[str, Any]:
     project = execution.run.project
     if project is None:
         raise Invalid("An aggregation needs a project.", field="project")
-    method = execution.params.get("method", "dawid-skene")
-    judgements = loading.judgements_of(project)
-    votes = judgements.votes()
+    asked = execution.params.get("method", AUTO)
+    material = gather(project)
+    votes = material.votes
     if votes.n == 0:
         raise Invalid(
             "There are no judgements to aggregate yet: import some, ask people, or run a judge.", code="empty"
         )
-    execution.progress(0, len(votes.comparisons), note=f"{method} over {votes.n} judgements")
-    fit = METHODS[method](votes)
-    people = loading.raters_of(project, Rater.Kind.ANNOTATOR)
+    execution.progress(0, len(votes.comparisons), note=f"{asked} over {votes.n} judgements")
+    fitted = fit_by(asked, material)
     agreement = {
-        "people": alpha_of(judgements.votes(people), execution.run.seed)._asdict(),
+        "people": alpha_of(material.judgements.votes(material.people), execution.run.seed)._asdict(),
         "people_and_judges": alpha_of(votes, execution.run.seed)._asdict(),
     }
+    execution.progress(0, len(votes.comparisons), note=f"storing {len(votes.comparisons)} comparisons")
     with transaction.atomic():
         execution.fence()
-        Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # two aggregations take turns
-        Aggregation.objects.filter(project=project, current=True).update(current=False)
-        row = Aggregation.objects.create(
-            project=project,
-            run=execution.run,
-            method=method,
-            converged=fit.converged,
-            n_iter=fit.n_iter,
-            log_likelihood=fit.log_likelihood,
-            n_comparisons=len(votes.comparisons),
-            n_judgements=votes.n,
-            agreement=agreement,
-            inputs_sha256=judgements.sha256,
-        )
-        _store_consensus(row, votes, fit, judgements, people)
-        _store_skills(row, votes, fit, judgements)
-        settled = _settle(project)
-        record("aggregation.made", row, by=execution.run.created_by, project=project, method=method, **settled)
+        moved = _store(execution, project, material, fitted, asked, agreement)
     execution.progress(len(votes.comparisons), len(votes.comparisons))
     return {
-        "method": method,
+        "method": fitted.method,
+        "because": fitted.because,
         "comparisons": len(votes.comparisons),
         "judgements": votes.n,
-        "converged": fit.converged,
-        "iterations": fit.n_iter,
+        "converged": fitted.fit.converged,
+        "iterations": fitted.fit.n_iter,
         "alpha_people": agreement["people"],
         "alpha_people_and_judges": agreement["people_and_judges"],
-        **settled,
+        **moved,
     }
+
+
+def gather(project: Project) -> Material:
+    """The project's judgements as arrays, with what the methods may want to know beside them."""
+    judgements = loading.judgements_of(project)
+    votes = judgements.votes()
+    people = loading.raters_of(project, Rater.Kind.ANNOTATOR)
+    is_judge = ~np.isin(np.array(votes.raters, dtype=np.int64), people)
+    pairs = loading.pairs_of(project, np.array(votes.comparisons, dtype=np.int64))
+    return Material(judgements, votes, pairs, is_judge, people)
+
+
+def fit_by(method: str, material: Material) -> Fitted:
+    """The fit by a method of that name, or by the one that suits the data where it is `auto`.
+
+    Raises Invalid where the method is not known, or needs completions that recur and none does.
+    """
+    votes, pairs, is_judge = material.votes, material.pairs, material.is_judge
+    because, details = "", dict[str, Any]()
+    with told():
+        if method == AUTO:
+            from curation.stats.aggregation.choosing import choose
+
+            choice = choose(votes, pairs=pairs, is_judge=is_judge)
+            method, because, details = choice.method, choice.reason, {"choice": _plain(choice.facts)}
+        if KNOWN[method].needs_pairs and pairs is None:
+            raise Invalid(
+                f"{KNOWN[method].label} compares completions that stand in several comparisons; here none does. "
+                "Choose another method, or auto.",
+                field="method",
+            )
+        return Fitted(aggregate(votes, method, pairs=pairs, is_judge=is_judge), method, because, details)
+
+
+def _plain(facts: Any) -> Any:
+    """Facts as JSON holds them."""
+    if hasattr(facts, "_asdict"):
+        facts = facts._asdict()
+    if isinstance(facts, Mapping):
+        return {str(key): _plain(value) for key, value in facts.items()}
+    return facts.item() if isinstance(facts, np.generic) else facts
 
 
 def alpha_of(votes: Votes, seed: int) -> Estimate:
@@ -93,92 +144,91 @@ def alpha_of(votes: Votes, seed: int) -> Estimate:
     return krippendorff_alpha(votes.comparison, votes.rater, votes.value, level="ordinal", rng=rng)
 
 
-def _store_consensus(
-    row: Aggregation, votes: Votes, fit: Aggregate, judgements: loading.Judgements, people: npt.NDArray[np.int64]
-) -> None:
-    size = len(votes.comparisons)
-    ids = np.array(votes.comparisons, dtype=np.int64)
-    by_person = np.isin(np.array(votes.raters, dtype=np.int64), people)[votes.rater]
-    n_people = np.bincount(votes.comparison[by_person], minlength=size)
-    n_judges = np.bincount(votes.comparison[~by_person], minlength=size)
-    bad, n_bad = np.unique(judgements.comparison[judgements.both_bad], return_counts=True)
-    both_bad = dict(zip(bad.tolist(), n_bad.tolist(), strict=True))
-    spread = entropy(fit.posterior)
-
-    decisions = loading.decisions_of(row.project)
-
-    def fitted(i: int, pk: int) -> dict[str, float]:
-        """What the votes say, or what an adjudicator decided, for certain."""
-        if (decided := decisions.get(pk)) is not None:
-            return _decided(decided)
-        p_a, p_tie, p_b = fit.posterior[i].tolist()
-        strength = float(np.clip(fit.strength[i], -3, 3))
-        return {"p_a": p_a, "p_tie": p_tie, "p_b": p_b, "preference": strength, "entropy": float(spread[i])}
-
-    def rows() -> Iterator[Consensus]:
-        for i, pk in enumerate(ids.tolist()):
-            yield Consensus(
-                comparison_id=pk,
-                aggregation=row,
-                **fitted(i, pk),
-                n_annotators=int(n_people[i]),
-                n_judges=int(n_judges[i]),
-                n_both_bad=both_bad.get(pk, 0),
-                updated_at=row.created_at,
-            )
-        for pk in sorted(set(decisions) - set(ids.tolist())):  # decided, though nobody's vote names a side
-            yield Consensus(
-                comparison_id=pk,
-                aggregation=row,
-                **_decided(decisions[pk]),
-                n_annotators=0,
-                n_judges=0,
-                n_both_bad=both_bad.get(pk, 0),
-                updated_at=row.created_at,
-            )
-
-    row.refresh_from_db(fields=["created_at"])
-    Consensus.objects.filter(comparison__project_id=row.project_id).delete()
-    Consensus.objects.bulk_create(rows(), batch_size=BATCH)
-
-
-def _decided(decision: Adjudication) -> dict[str, float]:
-    p_a, p_tie, p_b = loading.certain(decision)
-    return {"p_a": p_a, "p_tie": p_tie, "p_b": p_b, "preference": float(decision.preference or 0), "entropy": 0.0}
+def _store(
+    execution: Execution,
+    project: Project,
+    material: Material,
+    fitted: Fitted,
+    asked: str,
+    agreement: Mapping[str, Any],
+) -> dict[str, int]:
+    """The aggregation with all that hangs on it, and what came while it was fitted. Locks the project."""
+    fit, votes, judgements = fitted.fit, material.votes, material.judgements
+    consensus.locked(project.pk)  # two aggregations take turns, and the live consensus waits
+    Aggregation.objects.filter(project=project, current=True).update(current=False)
+    row = Aggregation.objects.create(
+        project=project,
+        run=execution.run,
+        method=fitted.method,
+        because=fitted.because[:500],
+        prior=np.round(fit.prior, 6).tolist(),
+        details={"asked": asked, **fitted.details},
+        converged=fit.converged,
+        n_iter=fit.n_iter,
+        log_likelihood=fit.log_likelihood,
+        n_comparisons=len(votes.comparisons),
+        n_judgements=votes.n,
+        agreement=agreement,
+        inputs_sha256=judgements.sha256,
+    )
+    rows = consensus.rows_of(
+        judgements,
+        votes,
+        fit.posterior,
+        fit.strength,
+        people=material.people,
+        decisions=loading.decisions_of(project),
+        difficulty=fit.difficulty,
+        base=fit.base,
+    )
+    consensus.replace(row, rows)
+    _store_skills(row, votes, fit, judgements)
+    late = live.refresh(project, live.touched(project, after=int(judgements.id.max(initial=0))), settling=False)
+    moved = consensus.settle(project.pk)
+    record("aggregation.made", row, by=execution.run.created_by, project=project, method=fitted.method, **moved)
+    return moved | ({"came_meanwhile": late} if late else {})
 
 
 def _store_skills(row: Aggregation, votes: Votes, fit: Aggregate, judgements: loading.Judgements) -> None:
-    code = {rater: i for i, rater in enumerate(votes.raters)}
+    ids = np.array(votes.raters, dtype=np.int64)
     known = (judgements.a_first >= 0) & ~np.isnan(judgements.preference)
-    raters = np.array([code[int(r)] for r in judgements.rater[known]], dtype=np.int64)
+    raters = np.searchsorted(ids, judgements.rater[known])
     values = np.sign(judgements.preference[known]).astype(np.int64) + 1
-    side = side_bias(raters, values, judgements.a_first[known] == 1, n_raters=len(votes.raters))
+    side = side_bias(raters, values, judgements.a_first[known] == 1, n_raters=len(ids))
     gold = _gold(row.project, votes)
+    said = np.bincount(votes.rater, minlength=len(ids))
     RaterSkill.objects.bulk_create(
-        RaterSkill(
-            aggregation=row,
-            rater_id=int(str(rater)),
-            n=int((votes.rater == i).sum()) if len(votes.raters) < 2_000 else int(fit.n_votes[i]),
-            skill=_number(fit.skill[i]),
-            skill_low=_number(fit.skill_low[i]),
-            skill_high=_number(fit.skill_high[i]),
-            confusion=np.round(fit.confusion[i], 4).tolist(),
-            left=_number(side.share[i]),
-            left_low=_number(side.low[i]),
-            left_high=_number(side.high[i]),
-            gold=gold[i].value,
-            gold_low=gold[i].low,
-            gold_high=gold[i].high,
-            gold_n=gold[i].n,
-        )
-        for i, rater in enumerate(votes.raters)
+        (
+            RaterSkill(
+                aggregation=row,
+                rater_id=int(rater),
+                n=int(said[i]),
+                skill=_number(fit.skill[i]),
+                skill_low=_number(fit.skill_low[i]),
+                skill_high=_number(fit.skill_high[i]),
+                confusion=np.round(fit.confusion[i], 6).tolist(),
+                left=_number(side.share[i]),
+                left_low=_number(side.low[i]),
+                left_high=_number(side.high[i]),
+                gold=gold[i].value,
+                gold_low=gold[i].low,
+                gold_high=gold[i].high,
+                gold_n=gold[i].n,
+            )
+            for i, rater in enumerate(ids)
+        ),
+        batch_size=1_000,
     )
 
 
-def _gold(project: Project, votes: Votes) -> list[Estimate]:
+def _gold(project: Project, votes: Votes) -> Sequence[Estimate]:
     """Share of gold comparisons on which each rater favoured the known side, with Wilson's interval."""
     known = dict(Comparison.objects.filter(project=project, gold__isnull=False).values_list("pk", "gold"))
-    gold = np.array([np.sign(known[c] or 0) + 1 if c in known else -1 for c in votes.comparisons], dtype=np.int64)
+    gold = np.full(len(votes.comparisons), -1, dtype=np.int64)
+    place = np.searchsorted(np.array(votes.comparisons, dtype=np.int64), sorted(known))
+    for at, pk in zip(place.tolist(), sorted(known), strict=True):
+        if at < len(gold) and votes.comparisons[at] == pk:
+            gold[at] = np.sign(known[pk] or 0) + 1
     has = gold[votes.comparison] >= 0 if len(gold) else np.zeros(0, dtype=bool)
     right = np.bincount(
         votes.rater[has], (votes.value[has] == gold[votes.comparison[has]]).astype(float), len(votes.raters)
@@ -191,23 +241,3 @@ def _gold(project: Project, votes: Votes) -> list[Estimate]:
 
 def _number(value: np.floating[Any]) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _settle(project: Project) -> dict[str, int]:
-    """Comparisons with every seat answered become settled or disputed by their consensus; an adjudicated one stays."""
-    work = Assignment.objects.filter(comparison=OuterRef("pk"), purpose=Assignment.Purpose.WORK)
-    reading = work.filter(status__in=Assignment.HELD)
-    full = Comparison.objects.filter(~Exists(reading), project=project, full=True, overlap__gt=0)
-    sure = full.filter(consensus__p_a__gte=SETTLED) | full.filter(consensus__p_b__gte=SETTLED)
-    sure |= full.filter(consensus__p_tie__gte=SETTLED)
-    # Everyone who answered said "both bad" and no more: there is no side to be found by asking on.
-    sure |= full.filter(
-        ~Exists(Judgement.objects.current().filter(comparison=OuterRef("pk"), preference__isnull=False)),
-        Exists(Judgement.objects.current().filter(comparison=OuterRef("pk"), both_bad=True)),
-    )
-    settled = Comparison.objects.filter(pk__in=sure.values("pk"), status=Comparison.Status.OPEN).update(
-        status="settled"
-    )
-    unsure = full.filter(status=Comparison.Status.OPEN, consensus__isnull=False)
-    disputed = Comparison.objects.filter(pk__in=unsure.values("pk")).update(status="disputed")
-    return {"settled": settled, "disputed": disputed}

@@ -44,7 +44,18 @@ class RubricParams(Params):
 
 
 class AggregateParams(Params):
-    method: Literal["majority", "dawid-skene"] = "dawid-skene"
+    method: Literal[
+        "auto",
+        "majority",
+        "weighted-majority",
+        "dawid-skene",
+        "mace",
+        "glad",
+        "graded",
+        "bradley-terry",
+        "crowd-bt",
+        "joint",
+    ] = Field("dawid-skene", description="auto: the one that suits the data, which says why")
 
 
 class RouteParams(Params):

@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tiebreak.settings")
 
 app = Celery("tiebreak")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["tiebreak.runs", "annotate"])
+app.autodiscover_tasks(["tiebreak.runs", "annotate", "curation"])
 
 
 @worker_ready.connect

@@ -18,6 +18,7 @@ from annotate.models import Comparison, Rater
 from curation.exports.files import rows_digest
 from curation.models import Aggregation, Consensus, DatasetVersion, NoiseScore, RaterSkill, RoutingDecision
 from curation.services import aggregating, building, exporting, routing, verbs
+from curation.stats import METHODS
 from tests.build import (
     make_comparison,
     make_judge,
@@ -352,7 +353,8 @@ def test_lines_go_on_after_a_cursor() -> None:
 
 
 def test_aggregation_methods_and_verbs_agree() -> None:
-    assert set(verbs.AggregateParams.model_fields["method"].annotation.__args__) == set(aggregating.METHODS)
+    offered = verbs.AggregateParams.model_fields["method"].annotation.__args__
+    assert set(offered) == {aggregating.AUTO, *METHODS}
 
 
 # --- builds that stop ------------------------------------------------------------------------------------------------
