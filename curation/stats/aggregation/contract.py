@@ -118,7 +118,8 @@ def signed_strength(votes: Votes, posterior: FloatArray) -> FloatArray:
 def shares_of(counts: FloatArray) -> FloatArray:
     """Counts as shares of their last axis; even where there are none."""
     totals = counts.sum(axis=-1, keepdims=True)
-    return np.where(totals > 0, counts / np.where(totals > 0, totals, 1.0), 1 / counts.shape[-1])
+    shares: FloatArray = np.where(totals > 0, counts / np.where(totals > 0, totals, 1.0), 1 / counts.shape[-1])
+    return shares
 
 
 def normalised(joint: FloatArray) -> tuple[FloatArray, FloatArray]:

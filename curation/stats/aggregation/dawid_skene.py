@@ -71,7 +71,8 @@ class Confusions:
     def improve(self, parameters: FloatArray, mass: FloatArray, counts: FloatArray) -> FloatArray:
         confusion = shares_of(counts.reshape(K, self.raters, K) + self.pseudo[:, None])
         prior = shares_of(mass + self.smoothing / K)
-        return np.sqrt(np.concatenate([prior, confusion.ravel()]))
+        improved: FloatArray = np.sqrt(np.concatenate([prior, confusion.ravel()]))
+        return improved
 
     def penalty(self, parameters: FloatArray) -> float:
         log_prior, log_cells = self.logs(parameters)

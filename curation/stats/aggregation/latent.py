@@ -18,6 +18,8 @@ _ROWS: Final = 1024
 """A column of votes shorter than this is not worth a call of its own."""
 _DEPTH: Final = 10
 """Earlier steps that a leap is made of."""
+_KEPT: Final = 6
+"""Those that are kept of them when it was refused."""
 _RIDGE: Final = 1e-10
 """Keeps the equations of a leap solvable where earlier steps say the same."""
 
@@ -64,7 +66,10 @@ def lay_out(votes: Votes, said: IntArray, answers: int) -> Layout:
     starts = np.concatenate([[0], np.cumsum(counts[order])])[:-1]
     widths = np.searchsorted(-counts[order], -np.arange(1, counts.max(initial=0) + 1), side="right")
     taken = int((widths >= max(_ROWS, n_cells)).sum())
-    pick = lambda chosen: Column(cells[chosen], None if weights is None else weights[chosen])  # noqa: E731
+
+    def pick(chosen: IntArray) -> Column:
+        return Column(cells[chosen], None if weights is None else weights[chosen])
+
     behind = np.flatnonzero(np.arange(votes.n) - starts[places] >= taken)
     return Layout(
         order=order,
@@ -175,16 +180,17 @@ def climb(layout: Layout, model: Model, start: FloatArray, *, max_iter: int, tol
     28(4)): the slow tail shortens by an order of magnitude. A leap that ends lower gives way to the plain step, so that
     the objective never falls, and what a leap calls the end is believed once a plain step does not move either.
     """
-    here, past, n_iter, converged = _look(layout, model, start), [], 0, not len(layout.order)
+    here, n_iter, converged = _look(layout, model, start), 0, not len(layout.order)
+    past: list[_Step] = []
     while not converged and n_iter < max_iter:
         n_iter += 1
         plain = _step(layout, model, here)
         past = [*past[-_DEPTH:], _Step(here.parameters, plain - here.parameters)]
-        there = _look(layout, model, _leap(past))
-        if len(past) > 1 and not there.objective >= here.objective:
-            past, there = past[-1:], _look(layout, model, plain)
+        there, leapt = _look(layout, model, _leap(past)), len(past) > 1
+        if leapt and not there.objective >= here.objective:
+            past, there, leapt = past[-_KEPT:], _look(layout, model, plain), False
         if _moved(here, there) < tol:
-            converged, past = len(past) == 1, []
+            converged, past = not leapt, []
         here = there
     return Climb(here.parameters, here.log_likelihood, here.objective, n_iter, converged)
 

@@ -71,7 +71,8 @@ class _Habits:
     def drawn(self, rng: np.random.Generator) -> FloatArray:
         """Random parameters."""
         knowing, habit = rng.dirichlet(np.ones(2), self.raters), rng.dirichlet(np.ones(K), self.raters)
-        return np.sqrt(np.concatenate([np.full(K, 1 / K), knowing.ravel(), habit.ravel()]))
+        drawn: FloatArray = np.sqrt(np.concatenate([np.full(K, 1 / K), knowing.ravel(), habit.ravel()]))
+        return drawn
 
     def confusions(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Prior [K] and confusion [R, true, said]."""
@@ -91,7 +92,8 @@ class _Habits:
         guessed = np.maximum(said.sum(axis=0) - known, 0.0)
         both = np.stack([known.sum(axis=1), guessed.sum(axis=1)], axis=1) + self.smoothing / 2
         tables = (mass + self.smoothing / K, both, guessed + self.smoothing / K)
-        return np.sqrt(np.concatenate([shares_of(table).ravel() for table in tables]))
+        improved: FloatArray = np.sqrt(np.concatenate([shares_of(table).ravel() for table in tables]))
+        return improved
 
     def penalty(self, parameters: FloatArray) -> float:
         prior, knowing, habit = (np.log(np.maximum(share, TINY)) for share in self.split(parameters))
