@@ -163,7 +163,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "runs that lost their worker": {"task": "runs.reap", "schedule": 15.0},
     "assignments whose lease ran out": {"task": "annotate.reap", "schedule": 20.0},
-    "projects that route by themselves": {"task": "curation.reroute", "schedule": 10.0},
+    "projects that route by themselves": {"task": "curation.reroute", "schedule": 10.0, "options": {"expires": 30}},
     "consensus that judgements have overtaken": {
         "task": "curation.follow",
         "schedule": 2.0,

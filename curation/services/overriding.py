@@ -1,0 +1,88 @@
+"""A person's word against the router's: a comparison to people, to a judge, or settled, with a reason, until lifted."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import transaction
+
+from annotate.models import Comparison
+from curation.models import Consensus, RoutingDecision
+from curation.routing import PERSON
+from tiebreak.accounts.models import Project, User
+from tiebreak.core.errors import Conflict, Invalid, NotFound
+from tiebreak.core.models import record
+from tiebreak.core.transitions import move
+
+from . import admitting, routing
+
+POLICY: Final = "by hand"
+WAYS: Final = ("people", "judge", "settled")
+
+
+def override(project: Project, comparison_id: int, to: str, because: str, *, by: User) -> RoutingDecision:
+    """Decide for the router. It leaves the comparison alone until `lift`.
+
+    `people`: asked first, one more of them where it was full. `judge`: nobody else is asked. `settled`: the consensus
+    stands as it is, without which there is nothing to settle. Locks the comparison.
+    """
+    if to not in WAYS:
+        raise Invalid(f"to: expected one of {', '.join(WAYS)}, got {to!r}.", field="to")
+    reason = admitting.reason(because)
+    with transaction.atomic():
+        rows = Comparison.objects.select_for_update(no_key=True).select_related("project")
+        comparison = rows.filter(project=project, pk=comparison_id).first()
+        if comparison is None:
+            raise NotFound("There is no such comparison in this project.", code="no_comparison")
+        {"people": _to_people, "judge": _to_judge, "settled": _settle}[to](comparison, reason, by)
+        RoutingDecision.objects.filter(comparison=comparison, current=True).update(current=False)
+        decision = RoutingDecision.objects.create(
+            comparison=comparison,
+            policy=POLICY,
+            route={"people": "human", "judge": "judge", "settled": comparison.route}[to],
+            reason=reason,
+            buys=PERSON if to == "people" else "",
+            n=1 if to == "people" else 0,
+            overridden_by=by,
+        )
+        record("routing.overridden", comparison, by=by, project=project, to=to, because=reason)
+    decision.refresh_from_db()
+    return decision
+
+
+def _to_people(comparison: Comparison, reason: str, by: User) -> None:
+    waits = comparison.status == Comparison.Status.OPEN and comparison.seats_taken < comparison.overlap
+    if waits:
+        Comparison.objects.filter(pk=comparison.pk).update(route="human", priority=Comparison.Priority.FIRST)
+        return
+    back = routing.send_back(comparison.project, {comparison.pk: (reason, 0.0)}, policy=POLICY, run=None, by=by)
+    if not back:
+        raise Conflict("This comparison was withdrawn, or an adjudicator decided it: reopen it first.", code="not_open")
+
+
+def _to_judge(comparison: Comparison, reason: str, by: User) -> None:
+    if comparison.status != Comparison.Status.OPEN:
+        raise Conflict(f"This comparison is {comparison.status}: nobody is asked about it.", code="not_open")
+    if comparison.seats_taken and comparison.route == Comparison.Route.HUMAN:
+        raise Conflict("People have begun to answer this comparison: let them finish.", code="begun")
+    Comparison.objects.filter(pk=comparison.pk).update(
+        route="judge", priority=Comparison.Priority.NORMAL, returned_because=""
+    )
+
+
+def _settle(comparison: Comparison, reason: str, by: User) -> None:
+    if not Consensus.objects.filter(comparison=comparison).exists():
+        raise Invalid("to: there is no consensus to settle on: aggregate first, or decide it yourself.", field="to")
+    move(comparison, Comparison.Status.SETTLED)
+
+
+def lift(decision: RoutingDecision, *, by: User) -> None:
+    """Give the comparison back to the router, which decides it anew when it next routes."""
+    project = Project.objects.get(comparisons=decision.comparison_id)
+    mine: Any = RoutingDecision.objects.filter(pk=decision.pk, current=True, overridden_by__isnull=False)
+    with transaction.atomic():
+        if not mine.update(current=False):
+            raise Conflict("This decision is no longer a person's, or no longer stands.", code="moved_on")
+        comparison = Comparison.objects.get(pk=decision.comparison_id)
+        Comparison.objects.filter(pk=comparison.pk).update(returned_because="")
+        record("routing.override_lifted", comparison, by=by, project=project)
