@@ -7,10 +7,10 @@ STAMP := .venv/installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fix bench results schema messages
+.PHONY: help demo up test check fix bench bench-routing results schema messages
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -57,6 +57,9 @@ messages: $(STAMP) ## collect the words to translate (needs gettext) and compile
 
 bench: $(STAMP) ## all benchmarks, into docs/performance.md
 	$(BIN)/python benchmarks/run.py performance
+
+bench-routing: $(STAMP) ## quality against the share of people, by policy; QUICK=--quick for two seeds
+	$(BIN)/python benchmarks/results_routing.py $(QUICK)
 
 results: $(STAMP) ## the scientific figures, into docs/results.md
 	$(BIN)/python benchmarks/run.py results
