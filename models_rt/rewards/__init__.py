@@ -9,6 +9,7 @@ from models_rt.registry import Kind, resolve
 
 HEADS: Final[Mapping[str, Kind]] = {
     "linear": Kind("One weight a feature, no bias (it cancels in a difference)", "models_rt.rewards.heads:LinearHead"),
+    "mlp": Kind("One hidden layer; learned in epochs, not to an optimum", "models_rt.rewards.heads:MlpHead"),
 }
 OBJECTIVES: Final[Mapping[str, Kind]] = {
     "bradley-terry": Kind("Bradley-Terry on hard or soft labels", "models_rt.rewards.objectives:BradleyTerry"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models_rt.encoders.surface import SURFACE
+from models_rt.noise import TREATMENTS
 
 EMBEDDED: Final = ("completion", "conversation")
 
@@ -27,6 +28,13 @@ class TrainConfig:
     inner_folds: int = 4
     soft_labels: bool = True
     max_iterations: int = 200
+    epochs: int = 10  # of a head that is no linear one, and of what is watched while it learns
+    learning_rate: float = 0.003
+    pairs_a_step: int = 128
+    noise: str = "none"  # what becomes of doubtful labels: models_rt.noise.TREATMENTS
+    noise_rate: float = 0.0  # share of wrong labels; 0 estimates it
+    soften: float = 0.4  # probability that a softened label is wrong
+    partitions: int = 3  # of the groups into folds: models of each label in the ensemble
     batch_size: int = 64
     seed: int = 0
     device: str = "cpu"
@@ -44,7 +52,15 @@ class TrainConfig:
             raise ValueError(f"l2: expected positive values, got {self.l2}")
         if not self.embed_scale > 0:
             raise ValueError(f"embed_scale: expected above 0, got {self.embed_scale}")
-        for name in ("inner_folds", "max_iterations", "batch_size"):
+        if self.noise not in TREATMENTS:
+            raise ValueError(f"noise: expected one of {', '.join(TREATMENTS)}, got {self.noise!r}")
+        if not 0 <= self.noise_rate < 0.5:
+            raise ValueError(f"noise_rate: expected from 0 to below 0.5, got {self.noise_rate}")
+        if not 0 <= self.soften <= 0.5:
+            raise ValueError(f"soften: expected from 0 to 0.5, got {self.soften}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate: expected above 0, got {self.learning_rate}")
+        for name in ("inner_folds", "max_iterations", "batch_size", "epochs", "pairs_a_step", "partitions"):
             if getattr(self, name) < (2 if name == "inner_folds" else 1):
                 raise ValueError(f"{name}: too small, got {getattr(self, name)}")
 

@@ -16,6 +16,11 @@ class BradleyTerry(nn.Module):
 
     def forward(self, margins: Tensor, probabilities: Tensor, weights: Tensor | None = None) -> Tensor:
         """Margins, probabilities and weights, each [n], to a scalar."""
-        losses = -(probabilities * logsigmoid(margins) + (1 - probabilities) * logsigmoid(-margins))
+        losses = self.each(margins, probabilities)
         weights = torch.ones_like(losses) if weights is None else weights
         return (weights * losses).sum() / weights.sum()
+
+    @staticmethod
+    def each(margins: Tensor, probabilities: Tensor) -> Tensor:
+        """The loss of every pair [n]."""
+        return -(probabilities * logsigmoid(margins) + (1 - probabilities) * logsigmoid(-margins))

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from models_rt import encoders
+from models_rt.noise.treatments import treat
 from models_rt.records import PreferenceRow
-from models_rt.seeds import numpy_rng
 
-from . import head as head_kind
-from . import objective as objective_kind
 from .config import TrainConfig
 from .features import features, truncated
+from .fitting import Columns, fit, inputs_of, margins_array
+from .folding import folds
 from .metrics import log_loss
 from .model import RewardModel, versions
 
@@ -65,11 +65,15 @@ def train(
         progress=lambda done, total: report("encode", done, total),
     )
     scale = _scale(raw, len(config.surface), config.embed_scale)
-    differences = torch.from_numpy((raw[::2] - raw[1::2]) / scale)
-    labels, weights = _targets(used, config)
-    validation, notes = _validate(used, differences, labels, weights, config, report)
-    l2 = min(config.l2, key=lambda v: validation[f"{v:g}"]) if validation else config.l2[len(config.l2) // 2]
-    head, loss = fit(differences, labels, weights, config, l2)
+    inputs, columns, groups = inputs_of(raw, scale, config), _columns(used, config), [row.group for row in used]
+    validation, notes = _validate(inputs, columns, groups, config, report)
+    l2 = _best(validation, config)
+    treated = treat(inputs, columns, groups, config, l2, step=lambda done, total: report("doubt", done, total))
+    inputs, columns = inputs[treated.pairs], treated.columns
+    if treated.facts:
+        validation, notes = _validate(inputs, columns, [groups[i] for i in treated.pairs.tolist()], config, report)
+        l2 = _best(validation, config)
+    head, loss = fit(inputs, columns, config, l2, order=torch.arange(len(inputs)) if treated.ordered else None)
     report("fit", 1, 1)
     facts = {
         "data_sha256": data_hash(used),
@@ -81,6 +85,7 @@ def train(
         "l2": l2,
         "loss": loss,
         "validation": validation,
+        "noise": treated.facts,
         "notes": notes,
         "versions": versions(),
     }
@@ -112,56 +117,30 @@ def out_of_fold(
         batch_size=config.batch_size,
         device=config.device,
     )
-    labels, weights = _targets(rows, config)
+    columns = _columns(rows, config)
     teaching = np.array([_teaches(row) for row in rows])
     for k in range(int(fold.max()) + 1):
         inside, outside = teaching & (fold != k), fold == k
         if not inside.any():
             continue
         scale = _scale(raw[np.repeat(inside, 2)], len(config.surface), config.embed_scale)
-        differences = torch.from_numpy((raw[::2] - raw[1::2]) / scale)
-        head, _ = fit(differences[inside], labels[inside], weights[inside], config, config.l2[0])
-        with torch.no_grad():
-            margins[outside] = head(differences[outside]).double().numpy()
+        inputs, mask = inputs_of(raw, scale, config), torch.from_numpy(inside)
+        head, _ = fit(inputs[mask], columns.of(mask), config, config.l2[0])
+        margins[outside] = margins_array(head, inputs[torch.from_numpy(outside)])
     return margins
 
 
-def fit(
-    differences: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, config: TrainConfig, l2: float
-) -> tuple[torch.nn.Module, float]:
-    """A head on feature differences [n, d], and its final penalised loss. Convex for the linear head."""
-    head = head_kind(config.head)(differences.shape[1])
-    objective = objective_kind(config.objective)()
-    optimiser = torch.optim.LBFGS(
-        head.parameters(), max_iter=config.max_iterations, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        penalty = sum((p.square().sum() for p in head.parameters()), torch.zeros(()))
-        loss: torch.Tensor = objective(head(differences), labels, weights) + 0.5 * l2 * penalty
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    loss = float(closure().detach())
-    if not np.isfinite(loss):
-        raise ValueError(f"loss: expected a finite number, got {loss}; look for extreme weights or features")
-    return head, loss
+def _best(validation: dict[str, float], config: TrainConfig) -> float:
+    return min(config.l2, key=lambda v: validation[f"{v:g}"]) if validation else config.l2[len(config.l2) // 2]
 
 
 def _validate(
-    rows: Sequence[PreferenceRow],
-    differences: torch.Tensor,
-    labels: torch.Tensor,
-    weights: torch.Tensor,
-    config: TrainConfig,
-    report: Report,
+    inputs: torch.Tensor, columns: Columns, groups: Sequence[str], config: TrainConfig, report: Report
 ) -> tuple[dict[str, float], list[str]]:
     """Mean held-out loss for each L2 over folds that keep groups whole."""
     if len(config.l2) == 1:
         return {}, []
-    fold = folds([row.group for row in rows], config)
+    fold = folds(groups, config)
     count = int(fold.max()) + 1
     if count < 2:
         return {}, ["one group only: the middle L2 was taken without validation"]
@@ -170,11 +149,10 @@ def _validate(
         held: list[float] = []
         for k in range(count):
             inside, outside = torch.from_numpy(fold != k), torch.from_numpy(fold == k)
-            head, _ = fit(differences[inside], labels[inside], weights[inside], config, l2)
-            with torch.no_grad():
-                margins = head(differences[outside]).double().numpy()
-            held.append((log_loss(margins, labels[outside].double().numpy()) or 0.0) * len(margins))
-        losses[f"{l2:g}"] = sum(held) / len(rows)
+            head, _ = fit(inputs[inside], columns.of(inside), config, l2)
+            margins = margins_array(head, inputs[outside])
+            held.append((log_loss(margins, columns.targets[outside].double().numpy()) or 0.0) * len(margins))
+        losses[f"{l2:g}"] = sum(held) / len(groups)
         report("validate", step + 1, len(config.l2))
     return losses, []
 
@@ -183,17 +161,9 @@ def _teaches(row: PreferenceRow) -> bool:
     return row.weight > 0 and row.chosen != row.rejected
 
 
-def _targets(rows: Sequence[PreferenceRow], config: TrainConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels and weights, each [n]."""
+def _columns(rows: Sequence[PreferenceRow], config: TrainConfig) -> Columns:
     labels = torch.tensor([row.probability if config.soft_labels else 1.0 for row in rows])
-    return labels, torch.tensor([row.weight for row in rows], dtype=torch.float32)
-
-
-def folds(groups: Sequence[str], config: TrainConfig) -> NDArray[np.int64]:
-    """A fold for each row [n]: groups are shuffled by the seed and dealt out whole."""
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    order = numpy_rng(config.seed, "folds").permutation(len(names))
-    return (order % min(config.inner_folds, len(names)))[index]
+    return Columns(labels, torch.tensor([row.weight for row in rows], dtype=torch.float32), torch.zeros(len(rows)))
 
 
 def _scale(raw: NDArray[np.float32], surface: int, embed_scale: float) -> NDArray[np.float32]:
