@@ -81,6 +81,17 @@ def _doubt(read: Read) -> float | None:
     return None if p is None else min(p, 1 - p)
 
 
+def _length_ratio(read: Read) -> float:
+    longer = max(_lengths(read))
+    return min(_lengths(read)) / longer if longer else 1.0
+
+
+def _for_longer(read: Read) -> float | None:
+    """Verbosity is the best-known bias of judges: where they chose the longer, it may have been for its length."""
+    p, (a, b) = read.item.judge_probability, _lengths(read)
+    return None if p is None or p == 0.5 or a == b else float((p > 0.5) == (b > a))
+
+
 def _domain(read: Read) -> float | None:
     given = read.item.domain
     if given is not None and given in prompts.DOMAINS:
@@ -94,6 +105,7 @@ def _english(measure: Callable[[Read], float]) -> Callable[[Read], float | None]
 
 FEATURES: Final[tuple[Feature, ...]] = (
     Feature("length_difference", "difference in length, characters", lambda r: abs(np.subtract(*_lengths(r)))),
+    Feature("length_ratio", "length of the shorter completion over that of the longer", _length_ratio),
     Feature("shorter_length", "length of the shorter completion", lambda r: min(_lengths(r))),
     Feature("longer_length", "length of the longer completion", lambda r: max(_lengths(r))),
     Feature("prompt_length", "length of the prompt, characters", lambda r: len(r.item.prompt)),
@@ -140,6 +152,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     ),
     Feature("judge_probability", "probability of b, by the judges", lambda r: r.item.judge_probability, "sided"),
     Feature("judge_doubt", "probability that the judges' side is the wrong one, by themselves", _doubt),
+    Feature("judge_for_longer", "the judges chose the longer completion", _for_longer, "flag"),
     Feature(
         "judge_inconsistency",
         "judges that changed their verdict with the order",

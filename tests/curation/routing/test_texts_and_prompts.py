@@ -113,3 +113,14 @@ def test_given_figures_are_taken_over_and_folded() -> None:
 def test_an_empty_comparison_has_features() -> None:
     values = table("", completion_a="", completion_b="")
     assert (values["jaccard"], values["sentences"], values["longer_length"]) == (1, 0, 0)
+
+
+def test_whether_the_judges_chose_the_longer_does_not_depend_on_the_sides() -> None:
+    there = table("p", completion_a="aaaa", completion_b="b", judge_probability=0.2)
+    back = table("p", completion_a="b", completion_b="aaaa", judge_probability=0.8)
+
+    assert (there["judge_for_longer"], back["judge_for_longer"]) == (1, 1)
+    assert (there["length_ratio"], back["length_ratio"]) == (0.25, 0.25)
+    assert table("p", completion_a="aaaa", completion_b="b", judge_probability=0.9)["judge_for_longer"] == 0
+    assert np.isnan(table("p", completion_a="aa", completion_b="bb", judge_probability=0.9)["judge_for_longer"])
+    assert np.isnan(table("p", judge_probability=0.5)["judge_for_longer"])
