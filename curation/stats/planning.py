@@ -25,6 +25,7 @@ By = Literal["people", "judge", "mix"]
 HOUR: Final = 3600.0
 NEVER: Final = 10**9
 """More comparisons than this are no plan."""
+ENOUGH: Final = 20
 FULL: Final = 0.999
 """No judge stands in for people more closely than this; its correlation with them is below 1."""
 
@@ -143,15 +144,16 @@ def by_mix(goal: Goal, people: People, judge: Judge, raters: int, *, available: 
     The variance is S² (1 - r²) / n + S² r² / N, with S² that of people's mean vote on a comparison and r its
     correlation with the judge's: double sampling with regression (Cochran 1977, section 12.6), which is what
     `prediction_powered` computes, with what that adds for caution in a small audit. At a fixed variance the cost is
-    least where n/N = sqrt(c_judge (1 - r²) / (c_people r²)). No more than ``available`` comparisons are used. None
-    where people alone need no more comparisons, where there are too few, or where it would take NEVER of them.
+    least where n/N = sqrt(c_judge (1 - r²) / (c_people r²)). No more than ``available`` comparisons are used; where it
+    is not given, no more than ENOUGH times what people alone need, which a judge that costs nothing would label. None
+    where people alone need no more comparisons, or where there are too few.
     """
     variance, target = people.variance(raters, goal.difference), goal.largest_variance
     explained = variance * correlation(people, judge, raters) ** 2
     rest, price = variance - explained, max(people.price * raters, 1e-12)
     shared = math.sqrt(rest * price) + math.sqrt(explained * judge.price)
     labelled = math.sqrt(explained / judge.price) * shared / target if judge.price else math.inf
-    labelled = min(labelled, NEVER if available is None else available)
+    labelled = min(labelled, ENOUGH * variance / target if available is None else available)
     left = target - explained / labelled if labelled > 0 else 0.0
     if left <= 0:
         return None

@@ -33,6 +33,10 @@ REASONS: Final = (  # those of packages that know no languages
     gettext_noop("nobody else answered the same comparisons with one mind"),
     gettext_noop("fewer than 30 comparisons to compare on"),
     gettext_noop("fewer than 20 judgements in each half"),
+    gettext_noop("no comparison was judged by both groups"),
+    gettext_noop("no comparison was drawn at random and answered by people"),
+    gettext_noop("fewer than 5 comparisons were drawn at random and answered by people"),
+    gettext_noop("no comparison has a judge's label"),
 )
 TONES: Final = {
     "open": "accent", "disputed": "warn", "settled": "good", "withdrawn": "",
@@ -40,7 +44,7 @@ TONES: Final = {
     "draft": "accent", "approved": "good", "retired": "",
     "building": "accent", "ready": "good",
     "parsed": "good", "unparsed": "warn",
-    "keep": "good", "soften": "accent", "ask_people": "warn", "drop": "bad",
+    "keep": "good", "soften": "accent", "flip": "accent", "ask_people": "warn", "drop": "bad",
     "human": "accent", "judge": "",
     "candidate": "accent",
     "accepted": "good", "corrected": "warn", "returned": "accent",
@@ -116,11 +120,44 @@ def points(value: float | Estimate | None) -> str:
 
 
 @register.filter
+def points_of(difference: float) -> str:
+    """A difference without its sign, in percentage points."""
+    return ngettext("%(n)s point", "%(n)s points", round(difference * 100)) % {"n": f"{difference * 100:.3g}"}
+
+
+@register.filter
+def hours(value: float | None) -> str:
+    """Hours of work; minutes below one."""
+    if value is None:
+        return NOTHING
+    return duration(value * 3600) if value < 1 else _("%(hours)s h") % {"hours": f"{value:,.1f}"}
+
+
+@register.filter
 def apart(estimate: Estimate) -> SafeString:
     """A difference of shares with its interval for a table's cell; a missing one says why."""
     if estimate.value is None:
         return measured(estimate)
     return format_html('{} <small class="soft">{}</small>', points(estimate), interval(estimate))
+
+
+@register.filter
+def coefficient(estimate: Estimate, name: str) -> str:
+    """Agreement by a coefficient; the plain share of pairs is a percentage."""
+    return percent(estimate) if name == "percent" else figure(estimate)
+
+
+@register.filter
+def interval_of(estimate: Estimate, name: str) -> str:
+    return interval(estimate, "percent" if name == "percent" else "number")
+
+
+@register.filter
+def agreed(estimate: Estimate, name: str) -> SafeString:
+    """Agreement with its interval for a table's cell; a missing one says why."""
+    if estimate.value is None:
+        return measured(estimate)
+    return format_html('{} <small class="soft">{}</small>', coefficient(estimate, name), interval_of(estimate, name))
 
 
 @register.filter
@@ -163,7 +200,7 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def money(value: Decimal | None) -> str:
+def money(value: Decimal | float | None) -> str:
     """An amount, with as many digits as it needs to be more than nothing."""
     if value is None:
         return NOTHING
