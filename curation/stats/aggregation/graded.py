@@ -72,7 +72,7 @@ def graded_answers(votes: Votes, grades: FloatArray | None = None) -> tuple[Floa
     if grades is None:
         grades = np.unique(sizes[sizes > 0])
         if len(grades) > GRADES:
-            grades = np.unique(np.quantile(sizes[sizes > 0], np.arange(1, GRADES + 1) / GRADES, method="higher"))
+            grades = np.unique(np.quantile(sizes[sizes > 0], np.arange(1, GRADES + 1) / GRADES, method="inverted_cdf"))
         grades = grades if len(grades) else np.ones(1)
     steps = np.where(sizes > 0, np.searchsorted(grades, sizes) + 1, 0)
     return grades, len(grades) + (votes.value - TIE) * steps
