@@ -94,11 +94,11 @@ def load(name: str, file: Path, cache: Path) -> Data:
     names = sorted({j["rater"] for row in rows for j in row["judgements"] if j["kind"] == "judge"})
     judges = np.array([[_verdict(row, judge) for judge in names] for row in rows])
     people = [np.array(_answers(row), dtype=np.int64) for row in rows]
-    a, b = (_encoded([(row["prompt"], row[c]) for row in rows], cache) for c in ("completion_a", "completion_b"))
+    a, b = (encoded([(row["prompt"], row[c]) for row in rows], cache) for c in ("completion_a", "completion_b"))
     alike = cosine(a.embedding, b.embedding)
     items = [_item(row, judges[i], float(alike[i])) for i, row in enumerate(rows)]
     groups = [row["group"] for row in rows]
-    return Data(name, groups, extract(items), people, judges, _differences(a, b))
+    return Data(name, groups, extract(items), people, judges, differences(a, b))
 
 
 class Encoded(NamedTuple):
@@ -106,7 +106,7 @@ class Encoded(NamedTuple):
     surface: Array
 
 
-def _differences(a: Encoded, b: Encoded) -> Array:
+def differences(a: Encoded, b: Encoded) -> Array:
     """[N, d] what the reward model reads: surface measures to scale, then the embeddings' strongest directions."""
     embedded = proxy.components(b.embedding - a.embedding, COMPONENTS)
     surface = b.surface - a.surface
@@ -114,7 +114,7 @@ def _differences(a: Encoded, b: Encoded) -> Array:
     return np.concatenate([surface / np.where(spread > 0, spread, 1.0), embedded / embedded[:, 0].std()], axis=1)
 
 
-def _encoded(completions: Sequence[tuple[Any, str]], cache: Path) -> Encoded:
+def encoded(completions: Sequence[tuple[Any, str]], cache: Path) -> Encoded:
     """MiniLM and the surface measures of each completion; the first measure is its length."""
     from models_rt.encoders import load as encoder  # torch: only where it is needed
     from models_rt.encoders.surface import SURFACE

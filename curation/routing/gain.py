@@ -314,6 +314,17 @@ def simulated(model: GainModel, has: Mask, k: int, rng: np.random.Generator, dra
     return mask
 
 
+def best_mix(model: GainModel, has: Mask, rng: np.random.Generator, draws: int = 500) -> Mask:
+    """[N] of so many candidates at every budget, none and all included, the one with the best predicted performance.
+
+    What the model would do if people cost no more than judges: its share of people is the one to aim at.
+    """
+    weights = has.astype(np.float64) / max(1, len(has))
+    candidates = mixes(has, draws, rng)
+    best: Mask = candidates[int(np.argmax(model.predict(candidates @ weights)))]
+    return best
+
+
 def why(model: GainModel, has: Mask, tag_gains: FloatArray, most: int = 2) -> list[str]:
     """For each comparison the tags that speak most for people, in words."""
     order = [int(t) for t in np.argsort(-tag_gains) if tag_gains[t] > 0]

@@ -13,6 +13,7 @@ from curation.routing import Item, extract
 from curation.routing.gain import (
     GainModel,
     Tag,
+    best_mix,
     fit,
     members,
     mix,
@@ -125,6 +126,14 @@ def test_simulated_mixes_find_them_too() -> None:
 
     assert chosen.sum() == 40
     assert helpful(features)[chosen].mean() > 0.6  # at random a third
+
+
+def test_the_best_mix_has_the_share_of_people_that_pays() -> None:
+    # Performance is best with a third of the comparisons for people.
+    features = pool()
+    model = fit(features, lambda mask: -((mask.mean() - 1 / 3) ** 2), rng=rng(), n_mixes=150)
+
+    assert best_mix(model, members(features, model.tags), rng()).mean() == pytest.approx(1 / 3, abs=0.12)
 
 
 def test_a_quadratic_is_predicted_exactly_where_it_is_one() -> None:
