@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import raters, reviews, views
+from . import insight, noise_review, raters, reviews, routing_desk, views
 
 VERSION = "datasets/<slug:name>/<int:number>/"
 
@@ -14,6 +14,12 @@ of_a_project = [
     path("reviews/", reviews.reviews, name="reviews"),
     path("reviews/<int:pk>/", reviews.review, name="review"),
     path("flags/", reviews.flags, name="flags"),
+    path("noise/", noise_review.noise, name="noise"),
+    path("noise/treat/", noise_review.treat, name="noise-treat"),
+    path("noise/treatments/<int:pk>/undo/", noise_review.undo, name="noise-undo"),
+    path("noise/comparisons/<int:pk>/", noise_review.decide, name="noise-decide"),
+    path("agreement/", insight.agreement, name="agreement"),
+    path("planner/", insight.planner, name="planner"),
     path("raters/", raters.raters, name="raters"),
     path("raters/<int:pk>/", raters.rater, name="rater"),
     path("raters/<int:pk>/pause/", raters.pause, name="rater-pause"),
@@ -25,6 +31,17 @@ of_a_project = [
     path("raters/<int:pk>/equip/", raters.equip, name="rater-equip"),
     path("judges/", views.judges, name="judges"),
     path("judges/create/", views.judge_create, name="judge-create"),
+    path("routing/", routing_desk.routing, name="routing"),
+    path("routing/policies/check/", routing_desk.policy_check, name="routing-policy-check"),
+    path("routing/policies/create/", routing_desk.policy_create, name="routing-policy-create"),
+    path("routing/policies/<int:pk>/activate/", routing_desk.policy_activate, name="routing-policy-activate"),
+    path("routing/policies/<int:pk>/retire/", routing_desk.policy_retire, name="routing-policy-retire"),
+    path("routing/policies/<int:pk>/simulate/", routing_desk.policy_simulate, name="routing-policy-simulate"),
+    path("routing/settings/", routing_desk.settings, name="routing-settings"),
+    path("routing/grant/", routing_desk.grant, name="routing-grant"),
+    path("routing/trust/", routing_desk.trust, name="routing-trust"),
+    path("routing/override/<int:pk>/", routing_desk.override, name="routing-override"),
+    path("routing/lift/<int:pk>/", routing_desk.lift, name="routing-lift"),
     path("rubrics/", views.rubrics, name="rubrics"),
     path("rubrics/write/", views.rubric_write, name="rubric-write"),
     path("rubrics/<int:pk>/<slug:action>/", views.rubric_action, name="rubric-action"),

@@ -8,6 +8,7 @@ from curation.noise.decisions import ACTIONS, DEFAULT_BANDS, Action, Band, Bands
 from curation.noise.methods import METHODS, Method, resolve
 from curation.noise.policy import (
     LIMITED,
+    PREFERRED,
     PRESETS,
     Decisions,
     Labels,
@@ -33,6 +34,7 @@ __all__ = [
     "DEFAULT_BANDS",
     "LIMITED",
     "METHODS",
+    "PREFERRED",
     "PRESETS",
     "Action",
     "Band",

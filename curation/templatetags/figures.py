@@ -21,6 +21,7 @@ NOTHING: Final = "–"
 REASONS: Final = (  # those of packages that know no languages
     gettext_noop("no observations"),
     gettext_noop("no gold"),
+    gettext_noop("no audit"),
     gettext_noop("not aggregated yet"),
     gettext_noop("not enough evidence yet"),
     gettext_noop("nothing was asked twice"),
@@ -41,7 +42,8 @@ REASONS: Final = (  # those of packages that know no languages
 TONES: Final = {
     "open": "accent", "disputed": "warn", "settled": "good", "withdrawn": "",
     "queued": "", "running": "accent", "succeeded": "good", "failed": "bad", "cancelled": "warn",
-    "draft": "accent", "approved": "good", "retired": "",
+    "draft": "accent", "approved": "good", "retired": "", "active": "good",
+    "admitted": "good", "refused": "bad", "too little gold": "warn",
     "building": "accent", "ready": "good",
     "parsed": "good", "unparsed": "warn",
     "keep": "good", "soften": "accent", "flip": "accent", "ask_people": "warn", "drop": "bad",

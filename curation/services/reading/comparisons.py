@@ -14,7 +14,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Left
 
 from annotate.models import Adjudication, Assignment, Comment, Comparison, Flag, JudgeCall, Judgement, Prompt
-from curation.models import Consensus, DatasetRow, DroppedRow, NoiseScore, RewardMargin, RoutingDecision
+from curation.models import Consensus, DatasetRow, DroppedRow, NoiseDecision, NoiseScore, RewardMargin, RoutingDecision
 from tiebreak.accounts.models import Project
 from tiebreak.core.models import Event
 from tiebreak.core.text import TextError, loads_strict
@@ -188,6 +188,8 @@ class Life:
     waiting: Sequence[Assignment]
     routing: Sequence[RoutingDecision]
     noise: Sequence[NoiseScore]
+    treated: Sequence[NoiseDecision]
+    """What was decided about its label, the last first."""
     rows: Sequence[DatasetRow]
     dropped: Sequence[DroppedRow]
     margins: Sequence[RewardMargin]
@@ -203,7 +205,7 @@ class Life:
 
 
 def life(comparison: Comparison) -> Life:
-    """The life of a comparison that `one` found (twelve queries)."""
+    """The life of a comparison that `one` found (thirteen queries)."""
     judgements = list(
         comparison.judgements.select_related("rater", "rubric", "form", "review__by").order_by(
             "-current", "submitted_at", "id"
@@ -219,6 +221,7 @@ def life(comparison: Comparison) -> Life:
         waiting=list(comparison.assignments.select_related("rater").exclude(status="submitted").order_by("id")),
         routing=list(comparison.routing_decisions.all()),
         noise=list(comparison.noise_scores.order_by("-score")),
+        treated=list(comparison.noise_decisions.select_related("treatment__created_by")),
         rows=list(comparison.rows.select_related("version__dataset").defer("row").order_by("id")),
         dropped=list(comparison.dropped_rows.select_related("version__dataset").order_by("id")),
         margins=list(comparison.reward_margins.select_related("reward_model").order_by("id")),

@@ -32,6 +32,7 @@ NAMES: Final = frozenset(
         gettext_noop("soften"),
         gettext_noop("ask people"),
         gettext_noop("drop"),
+        gettext_noop("flip"),
         gettext_noop("accepted"),
         gettext_noop("corrected"),
         gettext_noop("returned"),
@@ -55,6 +56,10 @@ NAMES: Final = frozenset(
         gettext_noop("adjudicator"),
         gettext_noop("annotator"),
         gettext_noop("viewer"),
+        gettext_noop("active"),
+        gettext_noop("admitted"),
+        gettext_noop("refused"),
+        gettext_noop("too little gold"),
     }
 )
 
