@@ -24,6 +24,15 @@ FORMATS: Final[dict[str, Format]] = {
     "rows": Format("Tiebreak's own rows", "annotate.formats.rows.parse"),
     "trl": Format("TRL preference pairs: prompt, chosen, rejected", "annotate.formats.trl.parse"),
     "hh-rlhf": Format("HH-RLHF transcripts: chosen, rejected", "annotate.formats.hh_rlhf.parse"),
+    "oasst": Format("OpenAssistant: trees with ranked replies", "annotate.formats.oasst.parse"),
+    "multipref": Format("MultiPref: every worker's judgement by aspect", "annotate.formats.multipref.parse"),
+    "helpsteer2": Format("HelpSteer2-Preference and HelpSteer3", "annotate.formats.helpsteer2.parse"),
+    "ultrafeedback": Format("UltraFeedback: completions scored by GPT-4", "annotate.formats.ultrafeedback.parse"),
+    "arena": Format("Chatbot Arena: conversations and who won", "annotate.formats.arena.parse"),
+    "pandalm": Format("PandaLM: three annotators", "annotate.formats.pandalm.parse"),
+    "llmbar": Format("LLMBar: pairs with an expert's label as gold", "annotate.formats.llmbar.parse"),
+    "argilla": Format("Argilla: records with responses", "annotate.formats.argilla.parse"),
+    "label-studio": Format("Label Studio: a pairwise project's JSON export", "annotate.formats.label_studio.parse"),
 }
 
 

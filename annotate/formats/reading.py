@@ -1,4 +1,4 @@
-"""PURE: files as streams of records with their line numbers: JSON Lines, CSV and Parquet, gzipped or not.
+"""PURE: files as streams of records with their line numbers: JSON Lines, JSON lists, CSV, Parquet, gzipped or not.
 
 Memory stays flat: a line, a cell, the growth of a gzip and the process that unpacks Parquet are all capped.
 """
@@ -24,6 +24,7 @@ from tiebreak.core.text import TextError, loads_strict
 from .rows import RowError
 
 MAX_LINE: Final = 16 * 1024 * 1024  # bytes
+MAX_LIST: Final = 64 * 1024 * 1024  # bytes of a JSON list, which is in memory as a whole
 MAX_MEMORY: Final = 1024 * 1024 * 1024  # bytes of the process that unpacks Parquet
 UNPACK: Final = Path(__file__).with_name("unpack_parquet.py")
 BOMB_FROM: Final = 64 * 1024 * 1024
@@ -55,14 +56,15 @@ def _is_csv(filename: str) -> bool:
 
 
 def read(file: IO[bytes], filename: str = "") -> Iterator[Record]:
-    """Records of a seekable file. gzip and Parquet are told by their first bytes, CSV by the file's name."""
+    """Records of a seekable file. gzip, Parquet and JSON lists are told by their first bytes, CSV by the name."""
     head = file.read(4)
     file.seek(0)
     if head == b"PAR1":
         return _parquet(file)
-    stream = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
-    lines = _lines(stream)
-    return _csv(lines) if _is_csv(filename) else _json_lines(lines)
+    zipped = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else None
+    if _is_csv(filename):
+        return _csv(_lines(zipped or file))
+    return _json(zipped or file, zipped)
 
 
 def count_lines(file: IO[bytes], filename: str = "") -> int | None:
@@ -120,6 +122,29 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
         while data and not data.endswith(b"\n"):
             data = stream.readline(MAX_LINE)
         yield line, RowError("line", f"expected at most {MAX_LINE:,} bytes, got more")
+
+
+def _json(stream: IO[bytes], zipped: io.BufferedReader | None) -> Iterator[Record]:
+    """Records of a list, or of lines: no record is a list."""
+    begun = zipped.peek(64)[:64] if zipped else stream.read(64)
+    if not zipped:
+        stream.seek(0)
+    is_list = begun.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    yield from _json_list(stream) if is_list else _json_lines(_lines(stream))
+
+
+def _json_list(stream: IO[bytes]) -> Iterator[Record]:
+    """The entries of one list, as tools write that export all at once; numbered in the place of lines."""
+    data = stream.read(MAX_LIST + 1)
+    if len(data) > MAX_LIST:
+        raise FileError(f"a list of more than {MAX_LIST >> 20} MB is not read; write each entry on a line of its own")
+    try:
+        entries = loads_strict(data.removeprefix(b"\xef\xbb\xbf"), field="file")
+    except TextError as error:
+        raise FileError(f"expected {error.expected}, got {error.got}") from None
+    size = len(data) // max(1, len(entries))
+    for number, entry in enumerate(entries, 1):
+        yield Record(number, entry, "", size)
 
 
 def _json_lines(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:

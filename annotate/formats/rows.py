@@ -249,15 +249,17 @@ def rank_pairs(completions: Iterable[Completion]) -> list[tuple[Completion, Comp
     return [(x, y) for x, y in combinations(ranked, 2) if x.rank != y.rank]
 
 
-def pair(key: str, *, better: Completion, worse: Completion, source: str, **common: Any) -> Row:
+def pair(
+    key: str, *, better: Completion, worse: Completion, source: str, kind: str = "annotator", **common: Any
+) -> Row:
     """A comparison whose preference came with the file and names no rater.
 
-    It is kept as one judgement of an annotator named after the file: it is somebody's word, not a fact (gold). Which
+    It is kept as one judgement of a rater named after the file: it is somebody's word, not a fact (gold). Which
     side the better one takes is decided by a hash of the id, so that a model cannot learn that `a` wins.
     """
     better_is_b = bool(bits(f"side of {key}") & 1)
     a, b = (worse, better) if better_is_b else (better, worse)
-    said = Judgement(rater=source, kind="annotator", preference=1 if better_is_b else -1)
+    said = Judgement(rater=source, kind=kind, preference=1 if better_is_b else -1)
     return Row(name(key, "id"), a=a, b=b, judgements=(said,), **common)
 
 

@@ -6,10 +6,13 @@ import json
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError
+from psycopg.errors import UndefinedTable
 
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import BackendError, DomainError
@@ -39,7 +42,8 @@ class VerbCommand(BaseCommand):
         as_json = options.pop("json")
         self.progress_to = None if as_json or not sys.stderr.isatty() else sys.stderr
         try:
-            result = self.perform(**options)
+            with _set_up():
+                result = self.perform(**options)
         except (DomainError, BackendError, CommandError) as error:
             if as_json:
                 code = getattr(error, "code", "backend" if isinstance(error, BackendError) else "failed")
@@ -69,6 +73,19 @@ class VerbCommand(BaseCommand):
         if self.progress_to:
             self.progress_to.write("\r\x1b[K")
             self.progress_to.flush()
+
+
+@contextmanager
+def _set_up() -> Iterator[None]:
+    """A database without our tables is told as such: it takes one command to make them."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, UndefinedTable):
+            raise
+        raise CommandError(
+            "The database has not been set up yet: run manage.py migrate, or manage.py up, which does it.", returncode=1
+        ) from error
 
 
 def _in_words(value: Any) -> str:

@@ -42,7 +42,9 @@ def test_a_broken_line_says_where_and_keeps_what_stood_there() -> None:
     assert record.raw == '{"a": 1,}\n'
 
 
-@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e999}', "[" * 5000, '{"a": ' + "[" * 70])
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e999}', '{"a":' * 5000, '{"a": ' + "[" * 70]
+)
 def test_json_that_lenient_parsers_guess_at_is_refused(text: str) -> None:
     ((_, error),) = read(text.encode())
     assert isinstance(error, RowError)

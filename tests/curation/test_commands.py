@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from annotate.management.base import VerbCommand
 from annotate.models import Comparison, Judge, Rubric
@@ -349,3 +349,14 @@ def test_the_demo_refuses_a_port_at_which_something_else_answers() -> None:
     assert status == 1
     assert f"127.0.0.1:{port}" in error["message"]
     assert not Project.objects.exists()
+
+
+def test_a_database_that_was_not_set_up_is_told_as_such() -> None:
+    class Early(VerbCommand):
+        def perform(self, **options: Any) -> dict[str, Any]:
+            connection.cursor().execute("SELECT id FROM a_table_that_migrate_makes")
+            return {}
+
+    with pytest.raises(CommandError, match="manage.py migrate") as refused, transaction.atomic():
+        call_command(Early())
+    assert refused.value.returncode == 1
