@@ -22,6 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from annotate.models import Adjudication, Assignment, Flag, Form, Rater, Review, Session, Trial
+from curation.models import NoiseTreatment
 from tests import build
 from tests.editor import posted
 from tiebreak.accounts.models import ApiToken, Membership, Project, Scope, User
@@ -92,6 +93,10 @@ class World:
         self.returned = Review.objects.create(
             judgement=said, verdict="returned", reason=f"{tag} asks why", by=self.user("curator")
         )
+        self.policy = build.make_policy(self.project, name=f"{tag}-policy")
+        self.overridden = build.make_routing(second, policy="by hand", overridden_by=self.user("curator"))
+        build.make_noise(comparison)
+        self.treatment = NoiseTreatment.objects.create(project=self.project, policy={"person": "keep"})
         self.token = ApiToken.objects.get(prefix=build.make_token(self.user("owner"), "curate").split("_")[1])
 
     def user(self, role: str) -> User:
@@ -300,6 +305,14 @@ def judge_body(world: World) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def policy_body(world: World) -> dict[str, Any]:
+    return {"name": "newest", "kind": "uncertainty", "audit": 0.1, "exploration": 0.1}
+
+
+def policy(w: World) -> int:
+    return w.policy.pk
+
+
 def _row(world: World) -> dict[str, Any]:
     return {"rows": [{"id": "new", "prompt": "p", "completion_a": "a", "completion_b": "b"}]}
 
@@ -395,6 +408,12 @@ PAGES: Final = [
     Row("review", "GET", READ, within(pk=anothers)),
     Row("review", "POST", CURATE, within(pk=anothers), lambda w: {"verdict": "accepted"}),
     Row("flags", "GET", READ, slug),
+    Row("noise", "GET", READ, slug),
+    Row("noise-treat", "POST", CURATE, slug, lambda w: {"policy": "{}"}),
+    Row("noise-undo", "POST", CURATE, within(pk=lambda w: w.treatment.pk)),
+    Row("noise-decide", "POST", CURATE, within(pk=lambda w: w.comparison.pk), lambda w: {"action": "keep"}),
+    Row("agreement", "GET", READ, slug),
+    Row("planner", "GET", READ, slug),
     Row("raters", "GET", READ, slug),
     Row("rater", "GET", READ, within(pk=lambda w: w.rater.pk)),
     Row("rater-message", "POST", CURATE, within(pk=lambda w: w.rater.pk), lambda w: {"text": "Hello."}),
@@ -406,6 +425,17 @@ PAGES: Final = [
     Row("rater-resume", "POST", CURATE, within(pk=lambda w: w.paused.pk)),
     Row("judges", "GET", READ, slug),
     Row("judge-create", "POST", CURATE, slug, judge_body),
+    Row("routing", "GET", READ, slug),
+    Row("routing-policy-check", "POST", CURATE, slug, policy_body),
+    Row("routing-policy-create", "POST", CURATE, slug, policy_body),
+    Row("routing-policy-activate", "POST", CURATE, within(pk=policy), lambda w: {"share": "50", "unsimulated": "on"}),
+    Row("routing-policy-retire", "POST", CURATE, within(pk=policy)),
+    Row("routing-policy-simulate", "POST", CURATE, within(pk=policy)),
+    Row("routing-settings", "POST", CURATE, slug, lambda w: {"hourly_rate": "20", "currency": "EUR"}),
+    Row("routing-grant", "POST", CURATE, slug, lambda w: {"money": "5"}),
+    Row("routing-trust", "POST", CURATE, slug, lambda w: {"trust": "on", "because": "a rehearsal"}),
+    Row("routing-override", "POST", CURATE, within(pk=comparison), lambda w: {"to": "people", "because": "so"}),
+    Row("routing-lift", "POST", CURATE, within(pk=lambda w: w.overridden.pk)),
     Row("rubrics", "GET", READ, slug),
     Row("rubric-write", "POST", CURATE, slug, lambda w: {"name": "Tone", "criteria": "Is polite."}),
     Row("rubric-action", "POST", CURATE, within(pk=lambda w: w.rubric.pk, action=constant("approve"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -39,6 +39,7 @@ COEFFICIENTS: Final[Mapping[Coefficient, Any]] = {
     "ac2": gettext_lazy("Gwet’s AC2, over strengths"),
     "percent": gettext_lazy("Pairs that agree"),
 }
+ALPHAS: Final = frozenset({"alpha-ordinal", "alpha-nominal", "alpha-interval"})
 STRENGTHS: Final = frozenset({"alpha-interval", "ac2"})
 SLICES: Final[Mapping[str, Any]] = {
     "": gettext_lazy("none: all together"),
@@ -133,6 +134,8 @@ class AgreementPage:
     later: int
     """Votes that count for no agreement, since what earlier ones said may have brought them."""
     whole: Row
+    chance: Row
+    """By Krippendorff's alpha, whatever is shown: it is 0 for random judgements, however uneven."""
     rows: Sequence[Row]
     withs: Sequence[With]
     paired: Sequence[Rater]
@@ -148,11 +151,11 @@ class AgreementPage:
     @property
     def verdicts(self) -> list[str]:
         told = (
-            (_("People with people"), self.whole.people),
-            (_("Judges with people"), self.whole.across),
-            (_("Judges with judges"), self.whole.judges),
+            (_("People with people"), self.chance.people),
+            (_("Judges with people"), self.chance.across),
+            (_("Judges with judges"), self.chance.judges),
         )
-        return [f"{who}: {verdict(estimate, self.coefficient)}" for who, estimate in told]
+        return [f"{who}: {verdict(estimate)}" for who, estimate in told]
 
     @property
     def grid(self) -> list[tuple[Rater, list[Estimate | None]]]:
@@ -179,6 +182,7 @@ def page(project: Project, coefficient: Coefficient = "alpha-ordinal", by: str =
         judgements=len(said.votes.side),
         later=int((~said.votes.first).sum()),
         whole=measure.row(_("All"), unbiased),
+        chance=(measure if coefficient in ALPHAS else replace(measure, coefficient="alpha-ordinal")).row("", unbiased),
         rows=[measure.row(label, votes, first=by == "strength") for label, votes in _sliced(said, unbiased, by)],
         withs=[With(said.raters[i], measure.with_people(unbiased, i)) for i in busiest],
         paired=[said.raters[i] for i in paired],
@@ -198,12 +202,10 @@ def unknown_slice(asked: str, choices: Mapping[str, str]) -> str:
     return _("slice: nothing is called “%(asked)s” here; known are %(known)s.") % {"asked": asked[:60], "known": known}
 
 
-def verdict(estimate: Estimate, coefficient: str) -> str:
-    """What an interval decides, in words."""
+def verdict(estimate: Estimate) -> str:
+    """What the interval of an alpha decides, in words (the lines at .667 and .8: Krippendorff 2004, p. 241)."""
     if estimate.value is None:
         return _(estimate.reason)
-    if coefficient == "percent":
-        return _("a plain share, which chance alone makes large: choose a coefficient to correct for it")
     if estimate.low is None or estimate.high is None:
         return _("no interval")
     if estimate.low <= 0 <= estimate.high:

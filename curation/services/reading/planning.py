@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from django import forms
 from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from annotate.models import JudgeCall
 from annotate.services.projects import current_form
@@ -24,8 +22,7 @@ from .said import Votes, read
 
 RATERS: Final = (1, 2, 3, 5)
 LEAST: Final = 20  # comparisons or judgements, before a figure is taken from them
-POINTS: Final = 24
-GOALS: Final = ("difference", "power")  # wishes, of which nothing is measured
+POINTS: Final = 16
 ASSUMED: Final[Mapping[str, float]] = {
     "difference": 10, "power": 80, "raters": 1, "agreement": 70, "ties": 10, "seconds": 60, "hourly": 20,
     "judge_agreement": 65, "judge_price": 0.002,
@@ -78,12 +75,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The smallest difference that so many judgements show, as a path from 0 to 1 both ways, and in a table."""
+    """The smallest difference that so many judgements show, as a path from 0 to 1 both ways."""
 
     label: str
     tone: str
-    points: Sequence[tuple[int, float]]
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The same in the table: what so many judgements show, in points, by each curve."""
+
+    judgements: int
+    seen: Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,59 +99,17 @@ class PlannerPage:
     """Of those that give an answer that holds: a judge alone is none."""
     lines: Sequence[Line]
     curves: Sequence[Curve]
+    budgets: Sequence[Budget]
     most: int
     """Judgements at the right end of the picture."""
     highest: float
     """The difference at its upper end."""
 
 
-class PlanForm(forms.Form):
-    """What is known and what shall be seen; shares in percent. What is left out is as measured, or assumed."""
-
-    difference = forms.FloatField(
-        label=gettext_lazy("Difference to see, in points"), min_value=0.1, max_value=99, required=False,
-        help_text=gettext_lazy("10: one model wins 55 of 100 and loses 45"),
-    )  # fmt: skip
-    power = forms.FloatField(label=gettext_lazy("Chance to see it, %"), min_value=50, max_value=99.9, required=False)
-    raters = forms.IntegerField(label=gettext_lazy("People per comparison"), min_value=1, max_value=50, required=False)
-    agreement = forms.FloatField(
-        label=gettext_lazy("People who agree, %"), min_value=50, max_value=100, required=False,
-        help_text=gettext_lazy("of two who both decide; 50 is chance"),
-    )  # fmt: skip
-    ties = forms.FloatField(label=gettext_lazy("Ties, %"), min_value=0, max_value=95, required=False)
-    seconds = forms.FloatField(
-        label=gettext_lazy("Seconds per judgement"), min_value=0.1, max_value=86400, required=False
-    )
-    hourly = forms.FloatField(label=gettext_lazy("Pay per hour"), min_value=0, max_value=100000, required=False)
-    judge_agreement = forms.FloatField(
-        label=gettext_lazy("Judge names a person’s side, %"), min_value=0, max_value=100, required=False
-    )
-    judge_price = forms.FloatField(
-        label=gettext_lazy("Price of a judge’s label"), min_value=0, max_value=1000, required=False
-    )
-
-    def __init__(self, *args: Any, measured: Measured, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.measured = measured
-        for name, field in self.fields.items():
-            default = measured.figures[name]
-            field.initial = round(default.value, 4)
-            field.widget.attrs["step"] = "any" if name != "raters" else "1"
-            if name not in GOALS:
-                field.help_text = f"{field.help_text}; {default.words}" if field.help_text else default.words
-
-    def asked(self) -> Asked:
-        """Of a valid form, or of one that was not sent."""
-        given = self.cleaned_data if self.is_bound else {}
-        value = {
-            name: default.value if given.get(name) is None else float(given[name])
-            for name, default in self.measured.figures.items()
-        }
-        return asked_of(value, self.measured.comparisons)
-
-
-def asked_of(value: Mapping[str, float], comparisons: int) -> Asked:
-    """From figures in the units of the form."""
+def asked_of(found: Measured, given: Mapping[str, float | None]) -> Asked:
+    """What was given, in the units of the form; what was not is as measured, or assumed."""
+    value = {name: default.value for name, default in found.figures.items()}
+    value |= {name: float(figure) for name, figure in given.items() if figure is not None}
     return Asked(
         goal=stats.Goal(value["difference"] / 100, power=value["power"] / 100),
         people=stats.People(
@@ -158,7 +120,7 @@ def asked_of(value: Mapping[str, float], comparisons: int) -> Asked:
         ),
         judge=stats.Judge(value["judge_agreement"] / 100, value["judge_price"]),
         raters=int(value["raters"]),
-        comparisons=comparisons,
+        comparisons=found.comparisons,
     )
 
 
@@ -213,8 +175,7 @@ def plans(asked: Asked) -> PlannerPage:
     chosen = _people(asked, asked.raters)
     sound = [line for line in lines if line.plan and line.plan.by != "judge" and line.enough]
     cheapest = min(sound, key=lambda line: line.plan.money if line.plan else 0.0, default=None)
-    curves, most, highest = _curves(asked, chosen)
-    return PlannerPage(asked, chosen, cheapest, lines, curves, most, highest)
+    return PlannerPage(asked, chosen, cheapest, lines, *_curves(asked, chosen))
 
 
 def _people(asked: Asked, raters: int) -> Line:
@@ -240,24 +201,32 @@ def _line(asked: Asked, label: str, plan: stats.Plan | None, reason: str) -> Lin
     return Line(label, plan, "" if plan else reason, plan is not None and plan.comparisons <= asked.comparisons)
 
 
-def _curves(asked: Asked, chosen: Line) -> tuple[list[Curve], int, float]:
-    """What people's judgements show, with as many people on each comparison as was asked, and with one or three."""
-    most = 2 * (chosen.plan.judgements if chosen.plan else 2000)
-    most = max(most, 20 * asked.raters)
-    found: list[tuple[str, str, list[tuple[int, float]]]] = []
-    for tone, raters in zip(("people", "across", "judges"), _three(asked.raters), strict=True):
-        label = _("%(k)s on each comparison") % {"k": raters}
-        budgets = np.unique(np.geomspace(max(10, 2 * raters), most, POINTS).astype(int)).tolist()
-        at = [(n, stats.smallest(max(1, n // raters), raters, asked.people, power=asked.goal.power)) for n in budgets]
-        found.append((label, tone, [(n, 100 * seen) for n, seen in at if seen is not None]))
-    highest = min(100.0, 5 * 100 * asked.goal.difference)
-    return [Curve(label, tone, at, _path(at, most, highest)) for label, tone, at in found], most, highest
+def _curves(asked: Asked, chosen: Line) -> tuple[list[Curve], list[Budget], int, float]:
+    """What people's judgements show, with as many people on each comparison as was asked, and with other numbers."""
+    most = max(2 * (chosen.plan.judgements if chosen.plan else 2000), 20 * asked.raters)
+    several, highest = _three(asked.raters), min(100.0, 500 * asked.goal.difference)
+    budgets = [
+        Budget(n, [_seen(n, raters, asked) for raters in several])
+        for n in np.unique(np.geomspace(max(several[-1], most / 50), most, POINTS).astype(int)).tolist()
+    ]
+    curves = [
+        Curve(_("%(k)s on each comparison") % {"k": raters}, tone, _path(budgets, i, most, highest))
+        for i, (tone, raters) in enumerate(zip(("people", "across", "judges"), several, strict=True))
+    ]
+    return curves, budgets, most, highest
+
+
+def _seen(judgements: int, raters: int, asked: Asked) -> float | None:
+    seen = stats.smallest(max(1, judgements // raters), raters, asked.people, power=asked.goal.power)
+    return None if seen is None else 100 * seen
 
 
 def _three(raters: int) -> list[int]:
-    return sorted({raters, *(k for k in (1, 3, 5) if k != raters)})[:3] if raters <= 5 else [1, 3, raters]
+    """The number that was asked for and two others."""
+    return sorted([raters, *[k for k in (1, 3, 5) if k != raters][:2]])
 
 
-def _path(points: Sequence[tuple[int, float]], most: int, highest: float) -> str:
+def _path(budgets: Sequence[Budget], i: int, most: int, highest: float) -> str:
     """x is the share of `most`, y of `highest`; what lies above is not drawn."""
-    return " ".join(f"{n / most:.4f},{seen / highest:.4f}" for n, seen in points if seen <= highest)
+    drawn = ((budget.judgements, budget.seen[i]) for budget in budgets)
+    return " ".join(f"{n / most:.4f},{seen / highest:.4f}" for n, seen in drawn if seen is not None and seen <= highest)
