@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermevander
 
 from curation.stats.aggregation.contract import Aggregate, Fit, assemble, check_iteration, shares_of
 from curation.stats.aggregation.latent import climb, expect, lay_out
@@ -15,10 +15,10 @@ from curation.stats.votes import TIE, A, B, BoolArray, FloatArray, IntArray, K, 
 MAX_ITER: Final = 2000
 POINTS: Final[FloatArray] = np.linspace(-4.5, 4.5, 25)
 """Of the hidden preference over which the model is summed."""
-DEGREE: Final = 4
-"""Of the polynomial by which the logarithm of the preference's density departs from the normal's: two peaks fit in."""
-SHAPES: Final[FloatArray] = hermevander(POINTS, DEGREE)[:, 1:] / np.sqrt(np.cumprod(np.arange(1.0, DEGREE + 1)))
-"""[points, DEGREE] Hermite polynomials, orthonormal under the normal density."""
+SHAPES: Final[FloatArray] = np.stack([POINTS, (POINTS**4 - 6 * POINTS**2 + 3) / math.sqrt(24)], axis=1)
+"""[points, 2] Hermite polynomials, orthonormal under the normal density, by which the logarithm of the preference's
+density departs from it: the first leans to a side, the fourth makes two peaks of one. The second is the scale, which
+sharpness already is; with it, or the third, the fit is no better and runs along ridges."""
 HALVINGS: Final = 30
 GRADES: Final = 10
 """Strengths told apart at most; a finer scale is cut at its deciles."""
@@ -40,8 +40,8 @@ def graded(
     The model: comparison c has a preference u, below 0 for a. Rater r answers at most grade j with probability
     σ(t[j] - sharpness[r] · u). The thresholds t are the same for all and mirrored, t[-j] = -t[j], so that neither side
     has an advantage; the sharpness, ~ N(2, 1), is 0 for who answers anything and below 0 for who answers the reverse.
-    The density of u is normal but for a polynomial of degree four in its logarithm with coefficients ~ N(0, 1): all
-    comparisons may be clear, or all close. ``smoothing`` votes that know nothing are spread evenly over the grades.
+    The density of u is normal, but may lean to a side and have two peaks (`SHAPES`, their coefficients ~ N(0, 1)): most
+    comparisons may be clear, or close. ``smoothing`` votes that know nothing are spread evenly over the grades.
 
     The consensus is what a rater of mean sharpness would say who never errs: its grade is where u lies between the
     thresholds, its posterior over a, tie and b and its mean strength are those of u. The grades are the strengths that
@@ -80,7 +80,7 @@ def graded_answers(votes: Votes, grades: FloatArray | None = None) -> tuple[Floa
 
 class _Known(NamedTuple):
     shape: FloatArray
-    """[DEGREE] by how much the density of the preference departs from the normal, see `SHAPES`."""
+    """[2] by how much the density of the preference departs from the normal, see `SHAPES`."""
     thresholds: FloatArray
     """[M], from the border of the tie outwards."""
     sharpness: FloatArray
@@ -96,10 +96,10 @@ class _Scale:
         self.raters, self.grades, self.answers, self.smoothing = raters, grades, 2 * grades + 1, smoothing
 
     def start(self) -> FloatArray:
-        return np.concatenate([np.zeros(DEGREE + self.grades), np.full(self.raters, SHARP)])
+        return np.concatenate([np.zeros(SHAPES.shape[1] + self.grades), np.full(self.raters, SHARP)])
 
     def split(self, parameters: FloatArray) -> _Known:
-        shape, steps, sharpness = np.split(parameters, [DEGREE, DEGREE + self.grades])
+        shape, steps, sharpness = np.split(parameters, [SHAPES.shape[1], SHAPES.shape[1] + self.grades])
         return _Known(shape, np.cumsum(np.exp(np.clip(steps, -30, 30))), sharpness)
 
     def logs(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -179,7 +179,7 @@ def _better_shape(shape: FloatArray, mass: FloatArray) -> FloatArray:
 
     base = np.exp(_log_base(shape))
     centred = SHAPES - base @ SHAPES
-    bend = mass.sum() * (centred.T * base) @ centred + np.eye(DEGREE)
+    bend = mass.sum() * (centred.T * base) @ centred + np.eye(len(shape))
     step = np.linalg.solve(bend, mass @ centred - shape)
     for _ in range(HALVINGS):
         if value(shape + step) >= value(shape):

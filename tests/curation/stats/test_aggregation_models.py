@@ -13,7 +13,7 @@ from curation.stats import TIE, A, B, K, Votes
 from curation.stats.aggregation.contract import Aggregate
 from curation.stats.aggregation.counting import agreement, majority, weighted_majority
 from curation.stats.aggregation.glad import LEVELS, glad
-from curation.stats.aggregation.graded import DEGREE, POINTS, SHAPES, graded, graded_answers
+from curation.stats.aggregation.graded import POINTS, SHAPES, graded, graded_answers
 from curation.stats.aggregation.graded import _Scale as Scale
 from curation.stats.aggregation.latent import climb, lay_out
 from curation.stats.aggregation.mace import mace
@@ -68,7 +68,7 @@ def glad_objective(parameters: np.ndarray, votes: Votes) -> float:
 
 def graded_objective(parameters: np.ndarray, votes: Votes) -> float:
     """Minus the penalised log-likelihood of strengths -2..2; probabilities as differences of cumulative ones."""
-    shape, thresholds, sharpness = np.split(parameters, [DEGREE, DEGREE + 2])
+    shape, thresholds, sharpness = np.split(parameters, [2, 4])
     t = np.cumsum(np.exp(thresholds))
     borders = np.concatenate([[-np.inf], -t[::-1], t, [np.inf]])
     base = np.exp(-(POINTS**2) / 2 + SHAPES @ shape)
