@@ -357,6 +357,6 @@ def test_a_database_that_was_not_set_up_is_told_as_such() -> None:
             connection.cursor().execute("SELECT id FROM a_table_that_migrate_makes")
             return {}
 
-    with pytest.raises(CommandError, match="manage.py migrate") as refused, transaction.atomic():
+    with pytest.raises(CommandError, match=r"manage\.py migrate") as refused, transaction.atomic():
         call_command(Early())
     assert refused.value.returncode == 1
