@@ -21,7 +21,7 @@ from django.db.models.functions import Abs, Greatest
 from annotate.models import Adjudication, Comparison
 from curation.exports.files import read_parquet
 from curation.models import DatasetVersion, Evaluation, RewardMargin, RewardModel
-from curation.services import routing
+from curation.services import retrieving, routing
 from curation.services.verbs import ready
 from curation.services.words import told
 from curation.stats import ece
@@ -308,4 +308,21 @@ def send_back(execution: Execution) -> Mapping[str, Any]:
             run=execution.run,
             by=execution.run.created_by,
         )
-    return {"model": model.name, "considered": considered, "returned": len(ids), "comparisons": sorted(ids)}
+        brought = _bring_alike(execution, model, execution.params.get("neighbours", 0))
+    told_ = {"model": model.name, "considered": considered, "returned": len(ids), "comparisons": sorted(ids)}
+    return told_ | ({"brought_forward": brought} if execution.params.get("neighbours") else {})
+
+
+def _bring_alike(execution: Execution, model: RewardModel, k: int) -> int:
+    """Open comparisons that resemble what the model gets wrong go to people, first; what measures it brings none."""
+    if not k:
+        return 0
+    measures = set(model.version.rows.filter(split="test").values_list("comparison_id", flat=True))
+    alike = retrieving.error_driven(model, k_max=k, evaluation=measures)
+    alike = alike[: execution.params["limit"]]
+    names = dict(Comparison.objects.filter(pk__in=[why for _, why, _ in alike]).values_list("pk", "external_id"))
+    reasons = {
+        pk: f"like {names[why][:100]} (similarity {similarity:.2f}), which {model.name} gets wrong"
+        for pk, why, similarity in alike
+    }
+    return len(retrieving.bring_forward(model.project, reasons, run=execution.run, by=execution.run.created_by))

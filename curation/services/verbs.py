@@ -73,6 +73,10 @@ class NoiseParams(Params):
     method: Literal["consensus-entropy", "reward-model-disagreement", "all"] = "all"
 
 
+class EmbedParams(Params):
+    encoder: str = Field("minilm", min_length=1, max_length=300, description="minilm, or hf:FOLDER_OR_HUB_ID")
+
+
 class TrainParams(Params):
     version: str = Field(description="NAME@NUMBER")
     name: str | None = Field(None, min_length=1, max_length=100)
@@ -90,6 +94,9 @@ class ReturnParams(Params):
     model: str
     limit: int = Field(20, ge=1)
     min_probability: float = Field(0.8, ge=0.5, le=1, description="how sure the label must be to be worth asking about")
+    neighbours: int = Field(
+        0, ge=0, le=64, description="open comparisons that resemble a mistake come first: so many of each, at most"
+    )
 
 
 def _judge(project: Project, params: JudgeParams | RubricParams) -> dict[str, Any]:
@@ -130,6 +137,7 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
     "aggregate": (AggregateParams, _plain),
     "route": (RouteParams, _route),
     "noise": (NoiseParams, _plain),
+    "embed": (EmbedParams, _plain),
     "train": (TrainParams, _train),
     "evaluate": (EvaluateParams, _model),
     "return": (ReturnParams, _model),
@@ -188,19 +196,22 @@ def start(verb: str, project: Project, given: Mapping[str, Any], *, by: Any) -> 
     if verb == "evaluate" and given.get("path"):
         raise Invalid("path: only a command reads files of the machine; run evaluate_reward_model there.", field="path")
     if verb == "train":
-        _refuse_machine(given.get("config"))
+        _refuse_machine(given.get("config"), "config.")
+    if verb == "embed":
+        _refuse_machine(given, "")
     params = prepare(verb, project, given)
     return ledger.start(verb, project=project, params=params, by=by, seed=int(params.get("seed") or 0))
 
 
-def _refuse_machine(config: Any) -> None:
+def _refuse_machine(config: Any, at: str) -> None:
     """Folders of the machine and downloads past the egress guard are for whoever runs commands there."""
     config = config if isinstance(config, Mapping) else {}
     kind, _, source = str(config.get("encoder", "")).partition(":")
+    field = at.rstrip(".") or "encoder"
     if kind == "hf" and not HUB_ID.fullmatch(source):
-        raise Invalid(f"config.encoder: expected a hub id as in hf:owner/name, got {source[:100]!r}.", field="config")
+        raise Invalid(f"{at}encoder: expected a hub id as in hf:owner/name, got {source[:100]!r}.", field=field)
     if config.get("allow_download"):
-        raise Invalid("config.allow_download: only a command downloads models.", field="config")
+        raise Invalid(f"{at}allow_download: only a command downloads models.", field=field)
 
 
 def run_here(verb: str, project: Project, given: Mapping[str, Any], *, by: Any = None, say: Any = None) -> Run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -33,7 +32,7 @@ from tiebreak.runs.models import Run
 
 
 @pytest.fixture
-def project(request: pytest.FixtureRequest) -> Iterator[Project]:
+def project(request: pytest.FixtureRequest) -> Project:
     """Twelve comparisons of which three people said the same, one ("split") on which they differ; fitted once."""
     transactional = request.node.get_closest_marker("django_db").kwargs.get("transaction")
     request.getfixturevalue("transactional_db" if transactional else "db")
@@ -44,7 +43,7 @@ def project(request: pytest.FixtureRequest) -> Iterator[Project]:
     make_member(project, Role.ADJUDICATOR, name="expert")
     follow()  # from here on
     verbs.run_here("aggregate", project, {"method": "dawid-skene"})
-    yield project
+    return project
 
 
 def follow(**later: int) -> dict[str, int]:

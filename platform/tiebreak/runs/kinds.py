@@ -34,6 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "route": Kind(_("Route comparisons"), "default", "curation.services.routing.run"),
     "noise": Kind(_("Score noise"), "default", "curation.services.noise.run"),
     "treat": Kind(_("Treat doubtful labels"), "default", "curation.services.treating.run"),
+    "embed": Kind(_("Embed texts"), "gpu", "curation.handlers.embedding.run"),
     "build": Kind(
         _("Build a dataset version"),
         "default",
