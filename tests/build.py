@@ -40,6 +40,7 @@ from curation.models import (
     RewardMargin,
     RewardModel,
     RoutingDecision,
+    RoutingPolicy,
     VersionFile,
 )
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
@@ -225,6 +226,22 @@ def make_skill(aggregation: Aggregation, rater: Rater, **fields: Any) -> RaterSk
         "left_high": 0.8,
     }
     return RaterSkill.objects.create(aggregation=aggregation, rater=rater, **(values | fields))
+
+
+def make_policy(project: Project, *, name: str = "careful", **fields: Any) -> RoutingPolicy:
+    """A policy that was simulated."""
+    points = [
+        {
+            "human_share": share, "judgements": round(40 * share), "money": 20.0 * share, "hours": 2 * share,
+            "accuracy": {"value": 0.7 + share / 5, "low": 0.65, "high": 0.95, "n": 60, "reason": ""},
+            "random": {"value": 0.7 + share / 6, "low": 0.6, "high": 0.92, "n": 60, "reason": ""},
+            "random_accuracy": 0.7,
+        }
+        for share in (0.0, 0.5, 1.0)
+    ]  # fmt: skip
+    values = {"version": 1, "kind": "uncertainty", "params": {"audit": 0.05, "exploration": 0.05},
+              "simulation": {"simulated_on": 60, "points": points}}  # fmt: skip
+    return RoutingPolicy.objects.create(project=project, name=name, **(values | fields))
 
 
 def make_routing(comparison: Comparison, **fields: Any) -> RoutingDecision:

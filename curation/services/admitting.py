@@ -108,11 +108,11 @@ def _share(right: Sequence[bool], reason: str) -> Estimate:
     return wilson(sum(right), len(right)) if right else Estimate(None, reason=reason)
 
 
-def standings(project: Project) -> dict[int, Standing]:
-    """By rater, each judge of the project (three queries)."""
+def standings(project: Project) -> dict[Rater, Standing]:
+    """Each judge of the project, by its rater (three queries)."""
     gold, audit = (_checked(query, project) for query in (ON_GOLD, ON_AUDIT))
-    raters = Rater.objects.filter(project=project, kind=Rater.Kind.JUDGE).values_list("pk", flat=True)
-    return {pk: stand(gold.get(pk, []), audit.get(pk, [])) for pk in raters}
+    raters = Rater.objects.filter(project=project, kind=Rater.Kind.JUDGE).select_related("judge").order_by("name")
+    return {rater: stand(gold.get(rater.pk, []), audit.get(rater.pk, [])) for rater in raters}
 
 
 def _checked(query: str, project: Project) -> dict[int, list[bool]]:
@@ -131,12 +131,12 @@ def judges(project: Project) -> Judges:
     """
     held = standings(project)
     if trusted(project):
-        return Judges(list(held), [])
+        return Judges([rater.pk for rater in held], [])
     return Judges(_with(held, Admission.ADMITTED), _with(held, Admission.UNPROVEN))
 
 
-def _with(held: Mapping[int, Standing], admission: Admission) -> list[int]:
-    return [pk for pk, standing in held.items() if standing.admission == admission]
+def _with(held: Mapping[Rater, Standing], admission: Admission) -> list[int]:
+    return [rater.pk for rater, standing in held.items() if standing.admission == admission]
 
 
 def trusted(project: Project) -> bool:

@@ -10,9 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import Sum
 
-from annotate.models import JudgeCall
 from curation.models import BudgetGrant, RoutingSettings
 from tiebreak.accounts.models import Project, User
 from tiebreak.core.errors import Invalid
@@ -20,23 +18,32 @@ from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
 
 ASSUMED_SECONDS: Final = 60.0  # a judgement of a person, until one was timed here
-# Time that people spent here: what was imported was paid for elsewhere.
-TIME: Final = """
-SELECT coalesce(sum(j.seconds), 0), percentile_cont(0.5) WITHIN GROUP (ORDER BY j.seconds), count(j.seconds)
-FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
-WHERE r.project_id = %s AND r.kind = 'annotator' AND j.current AND j.form_id IS NOT NULL
-"""
-# Seats open to people, and those that no router takes back: somebody is at work there, or a person sent it there.
-SEATS: Final = """
-SELECT coalesce(sum(overlap - seats_taken), 0),
-  coalesce(sum(overlap - seats_taken) FILTER (WHERE seats_taken > 0 OR returned_because <> '' OR EXISTS (
-    SELECT 1 FROM curation_routingdecision d
-    WHERE d.comparison_id = c.id AND d.current AND d.overridden_by_id IS NOT NULL)), 0)
-FROM annotate_comparison c WHERE project_id = %s AND status = 'open' AND route = 'human' AND NOT "full"
-"""
-HELD: Final = """
-SELECT count(*) FROM annotate_assignment a JOIN annotate_rater r ON r.id = a.rater_id
-WHERE r.project_id = %s AND a.status IN ('ahead', 'leased') AND a.purpose = 'work'
+# In one pass: grants; what judges and people's time came to (imported judgements were paid for elsewhere); and seats
+# open to people or held by them, with those that no router takes back: begun, or sent there by a person.
+FIGURES: Final = """
+SELECT g.money, g.hours, g.has_money, g.has_hours, calls.spent, time.spent, time.median, seats.open + held.n,
+  seats.fixed + held.n
+FROM (
+  SELECT coalesce(sum(money), 0) AS money, coalesce(sum(hours), 0) AS hours,
+    coalesce(bool_or(money <> 0), false) AS has_money, coalesce(bool_or(hours <> 0), false) AS has_hours
+  FROM curation_budgetgrant WHERE project_id = %(project)s
+) AS g, (
+  SELECT coalesce(sum(c.price), 0) AS spent
+  FROM annotate_judgecall c JOIN annotate_judge j ON j.id = c.judge_id WHERE j.project_id = %(project)s
+) AS calls, (
+  SELECT coalesce(sum(j.seconds), 0) AS spent, percentile_cont(0.5) WITHIN GROUP (ORDER BY j.seconds) AS median
+  FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
+  WHERE r.project_id = %(project)s AND r.kind = 'annotator' AND j.current AND j.form_id IS NOT NULL
+) AS time, (
+  SELECT coalesce(sum(overlap - seats_taken), 0) AS open,
+    coalesce(sum(overlap - seats_taken) FILTER (WHERE seats_taken > 0 OR returned_because <> '' OR EXISTS (
+      SELECT 1 FROM curation_routingdecision d
+      WHERE d.comparison_id = c.id AND d.current AND d.overridden_by_id IS NOT NULL)), 0) AS fixed
+  FROM annotate_comparison c WHERE project_id = %(project)s AND status = 'open' AND route = 'human' AND NOT "full"
+) AS seats, (
+  SELECT count(*) AS n FROM annotate_assignment a JOIN annotate_rater r ON r.id = a.rater_id
+  WHERE r.project_id = %(project)s AND a.status IN ('ahead', 'leased') AND a.purpose = 'work'
+) AS held
 """
 
 
@@ -109,34 +116,31 @@ class Ledger:
         return max(0, min(limits)) if limits else None
 
 
-def ledger(project: Project) -> Ledger:
-    """Read it anew (six queries)."""
-    settings = RoutingSettings.objects.filter(project=project).first() or RoutingSettings(project=project)
-    grants = BudgetGrant.objects.filter(project=project).aggregate(money=Sum("money"), hours=Sum("hours"))
-    has_money = project.budget is not None or BudgetGrant.objects.filter(project=project).exclude(money=0).exists()
-    has_hours = BudgetGrant.objects.filter(project=project).exclude(hours=0).exists()
-    spent_seconds, median, timed = _row(TIME, project)
-    promised, fixed = _row(SEATS, project)
-    (held,) = _row(HELD, project)
-    source = "set" if settings.seconds else "measured" if timed and median else "assumed"
+def settings_of(project: Project) -> RoutingSettings:
+    """As they are stored, or as they are where nobody changed them."""
+    found = RoutingSettings.objects.filter(project=project).select_related("trusted_by").first()
+    return found or RoutingSettings(project=project)
+
+
+def ledger(project: Project, settings: RoutingSettings | None = None) -> Ledger:
+    """Read it anew (a query, and one for the settings)."""
+    settings = settings_of(project) if settings is None else settings
+    with connection.cursor() as cursor:
+        cursor.execute(FIGURES, {"project": project.pk})
+        money, hours, has_money, has_hours, judges, spent, median, promised, fixed = cursor.fetchone()
+    limited = has_money or project.budget is not None
     return Ledger(
         currency=settings.currency,
         hourly_rate=Decimal(settings.hourly_rate),
         seconds=settings.seconds or median or ASSUMED_SECONDS,
-        seconds_from=source,
-        money=(project.budget or Decimal(0)) + (grants["money"] or Decimal(0)) if has_money else None,
-        hours=grants["hours"] if has_hours else None,
-        judges_spent=JudgeCall.objects.filter(judge__project=project).aggregate(s=Sum("price"))["s"] or Decimal(0),
-        people_seconds=float(spent_seconds),
-        promised=promised + held,
-        fixed=fixed + held,
+        seconds_from="set" if settings.seconds else "measured" if median else "assumed",
+        money=(project.budget or Decimal(0)) + money if limited else None,
+        hours=hours if has_hours else None,
+        judges_spent=judges,
+        people_seconds=spent,
+        promised=promised,
+        fixed=fixed,
     )
-
-
-def _row(query: str, project: Project) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(query, [project.pk])
-        return cursor.fetchone()
 
 
 def for_judges(project: Project) -> Decimal | None:

@@ -16,6 +16,7 @@ from annotate.services.projects import current_form
 from curation.models import Consensus, RaterSkill
 from curation.routing import PERSON, POLICIES, Decision, Evidence, Features, Source
 from curation.routing.learned import ASSUMED_ACCURACY
+from curation.routing.online import assign_arm
 from curation.routing.policies import left_alone
 from curation.stats import CLASSES
 from tiebreak.accounts.models import Project
@@ -41,7 +42,7 @@ def parts(
     project: Project, arms: Sequence[Arm], pool: Pool, budget: int | None
 ) -> Iterator[tuple[Arm, Rows, int | None]]:
     """Each arm with its comparisons, by lot, and its part of the budget in judgements."""
-    drawn = assigned(project, pool.ids, [arm.share for arm in arms])
+    drawn = assigned(project, pool.ids, arms)
     for position, arm in enumerate(arms):
         mine = drawn == position
         rows = np.flatnonzero(mine if is_adaptive(arm) else mine & (pool.seats == 0))
@@ -50,21 +51,17 @@ def parts(
         yield arm, rows, min(limits, default=None)
 
 
-def assigned(project: Project, ids: Rows, shares: Sequence[float]) -> Rows:
-    """[N] the arm of each comparison, drawn by its id: the same tomorrow, whatever comes in between."""
-    edges = np.cumsum(shares)
-    place = np.searchsorted(edges, lot(ids, project.pk) * edges[-1], side="right")
-    return np.minimum(place, len(shares) - 1)
+def assigned(project: Project, ids: Rows, arms: Sequence[Arm]) -> Rows:
+    """[N] the arm of each comparison, drawn by its id: the same tomorrow, whatever comes in between.
 
-
-def lot(ids: Rows, seed: int) -> npt.NDArray[np.float64]:
-    """[N] a number in [0, 1) for each id (splitmix64), uniform and independent of everything else."""
-    with np.errstate(over="ignore"):
-        x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(seed + 1)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
-        x ^= x >> np.uint64(31)
-    return (x >> np.uint64(11)).astype(np.float64) / 2.0**53
+    The default, which comes last where there is one, has what no other arm has.
+    """
+    if len(arms) == 1:
+        return np.zeros(len(ids), dtype=np.int64)
+    shares = {arm.name: arm.share for arm in arms if arm.version is not None}
+    place = {name: i for i, name in enumerate(shares)}
+    drawn = (assign_arm(project.pk, pk, shares) for pk in ids.tolist())
+    return np.fromiter((place.get(name or "", len(arms) - 1) for name in drawn), dtype=np.int64, count=len(ids))
 
 
 def decide(

@@ -91,20 +91,26 @@ def checked(kind: str, given: Mapping[str, Any]) -> PolicyParams:
 
 def create(project: Project, name: str, kind: str, params: Mapping[str, Any], *, by: User | None) -> RoutingPolicy:
     """A new draft: version 1 of a new name, the next one of a name that exists. Locks the project's row."""
-    if not NAME.fullmatch(name):
-        raise Invalid(f"name: expected lower-case letters, digits and hyphens, got {name[:80]!r}.", field="name")
-    if name in POLICIES or name == ACTIVE:
-        raise Invalid(f"name: {name!r} is a kind of policy; give yours another name.", field="name")
     values = checked(kind, params).model_dump(mode="json")
     with transaction.atomic():
         _lock(project)
-        last = RoutingPolicy.objects.filter(project=project, name=name).aggregate(last=Max("version"))["last"] or 0
+        number = next_version(project, name)
         policy = RoutingPolicy.objects.create(
-            project=project, name=name, version=last + 1, kind=kind, params=values, created_by=by
+            project=project, name=name, version=number, kind=kind, params=values, created_by=by
         )
         record("routing.policy_created", policy, by=by, project=project, policy=str(policy), kind=kind)
     policy.refresh_from_db()
     return policy
+
+
+def next_version(project: Project, name: str) -> int:
+    """The number that a new version of this name would have. Raises Invalid where it cannot be a policy's name."""
+    if not NAME.fullmatch(name):
+        raise Invalid(f"name: expected lower-case letters, digits and hyphens, got {name[:80]!r}.", field="name")
+    if name in POLICIES or name == ACTIVE:
+        raise Invalid(f"name: {name!r} is a kind of policy; give yours another name.", field="name")
+    last: int | None = RoutingPolicy.objects.filter(project=project, name=name).aggregate(last=Max("version"))["last"]
+    return (last or 0) + 1
 
 
 def activate(policy: RoutingPolicy, share: float, *, by: User | None, unsimulated: bool = False) -> RoutingPolicy:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from annotate.models import Comparison, Judgement, Rater
 from annotate.services.projects import current_form
 from curation.models import RoutingPolicy
-from curation.routing import POLICIES, GainModel, Item, Selector, extract, gain, proxy, simulate
+from curation.routing import POLICIES, GainModel, Item, Selector, extract, gain, proxy, selector, simulate
 from curation.stats import CLASSES
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
@@ -75,34 +75,40 @@ def _simulation(
     project: Project, arm: Arm, rows: Sequence[Tried], learned: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
     model = GainModel.from_json(learned["gain_model"]) if learned else None
-    points = simulate(
-        extract(row.item for row in rows),
-        [row.judge for row in rows],
-        [row.human for row in rows],
-        [row.reference for row in rows],
-        policy=_bound(arm, model),
-        rng=rng,
-        repeats=10,
+    features = extract(row.item for row in rows)
+    judge, human, reference = np.array([(row.judge, row.human, row.reference) for row in rows]).T
+    points, at_random = (
+        simulate(features, judge, human, reference, policy=policy, rng=rng)
+        for policy in (_bound(arm, model), selector("random"))
     )
     ledger, form = budgeting.ledger(project), current_form(project)
     waiting = evidence.open_to_routing(project).count()
-    return {
+    told = {
         "policy": arm.name,
         "simulated_on": len(rows),
         "open": waiting,
         "currency": ledger.currency,
         "points": [
             {
-                "human_share": round(p.human_share, 3),
-                "accuracy": p.accuracy._asdict(),
-                "random_accuracy": round(p.random_accuracy, 4),
-                "judgements": round(p.human_share * waiting * form.overlap),
-                "money": round(p.human_share * waiting * form.overlap * float(ledger.price), 2),
-                "hours": round(p.human_share * waiting * form.overlap * ledger.seconds / 3600, 2),
+                "human_share": round(point.human_share, 3),
+                "accuracy": point.accuracy._asdict(),
+                "random_accuracy": round(point.random_accuracy, 4),
+                "random": chance.accuracy._asdict(),
+                **_cost(ledger, point.human_share * waiting * form.overlap),
             }
-            for p in points
+            for point, chance in zip(points, at_random, strict=True)
         ],
-    } | ({"health": _health(model)} if model else {})
+    }
+    return told | ({"health": _health(model)} if model else {})
+
+
+def _cost(ledger: budgeting.Ledger, judgements: float) -> dict[str, float]:
+    """Of so many judgements of people."""
+    return {
+        "judgements": round(judgements),
+        "money": round(judgements * float(ledger.price), 2),
+        "hours": round(judgements * ledger.seconds / 3600, 2),
+    }
 
 
 def _bound(arm: Arm, model: GainModel | None) -> Selector:

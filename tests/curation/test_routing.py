@@ -171,14 +171,17 @@ def test_a_policy_is_routed_by_its_name_and_version(by: User) -> None:
 # --- shares by lot ----------------------------------------------------------------------------------------------------
 
 
-def test_a_comparison_stays_with_its_arm_and_arms_get_their_shares() -> None:
-    project = Project(pk=7)
+def test_a_comparison_stays_with_its_arm_and_the_default_has_the_rest() -> None:
+    params = policies.PolicyParams()
+    versions = [RoutingPolicy(name=name, version=1) for name in ("one", "two")]
+    arms = [policies.Arm(str(v), "random", params, s, v) for v, s in zip(versions, (0.2, 0.5), strict=True)]
+    arms.append(policies.Arm("uncertainty", "uncertainty", params, 0.3))
     ids = np.arange(1, 20_001)
-    arm = buying.assigned(project, ids, [0.2, 0.5, 0.3])
+    arm = buying.assigned(Project(pk=7), ids, arms)
     # The share of 20,000 draws of p has a standard deviation of at most sqrt(.25 / 20000) = .0035.
     assert np.bincount(arm) / len(ids) == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
-    assert (buying.assigned(project, ids[500:900], [0.2, 0.5, 0.3]) == arm[500:900]).all()
-    assert (buying.assigned(Project(pk=8), ids, [0.2, 0.5, 0.3]) != arm).any()
+    assert (buying.assigned(Project(pk=7), ids[500:900], arms) == arm[500:900]).all()
+    assert (buying.assigned(Project(pk=8), ids, arms) != arm).any()
 
 
 def test_two_active_policies_share_the_comparisons(by: User) -> None:
@@ -275,7 +278,7 @@ def test_the_latest_gold_is_what_was_judged_last() -> None:
     project = make_project()
     fell = on_gold(project, [True] * 60 + [i % 2 == 0 for i in range(60)])
     rose = on_gold(project, [i % 2 == 0 for i in range(60)] + [True] * 60)
-    held = admitting.standings(project)
+    held = {rater.pk: standing for rater, standing in admitting.standings(project).items()}
     assert (held[fell].admission, held[rose].admission) == ("refused", "admitted")
 
 
@@ -295,7 +298,7 @@ def test_the_audit_slice_is_what_was_drawn_for_it_and_people_judged() -> None:
         RoutingDecision.objects.create(
             comparison=comparison, policy="p", route="human", reason="r", audit=i < 26, current=True
         )
-    standing = admitting.standings(project)[judge.pk]
+    standing = admitting.standings(project)[judge]
     assert (standing.audit.n, standing.admission, standing.by) == (26, "admitted", "audit")
 
 
