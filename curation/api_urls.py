@@ -3,21 +3,31 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
-from . import api
+from . import api, routing_api
 
 router = SimpleRouter()
 router.register("datasets", api.DatasetViewSet, basename="api-datasets")
 router.register("reward-models", api.RewardModelViewSet, basename="api-reward-models")
 
+ROUTING = "projects/<slug:slug>/routing/"
 VERSION = r"^datasets/(?P<name>[a-z0-9-]+)/versions/(?P<number>[0-9]{1,9}|latest)/"
 
 urlpatterns = [
     path("datasets/<slug:name>/versions/", api.BuildView.as_view(), name="api-build"),
     re_path(VERSION + "$", api.ManifestView.as_view(), name="api-version"),
     re_path(VERSION + "rows/$", api.RowsView.as_view(), name="api-rows"),
+    re_path(VERSION + "difference/$", api.DifferenceView.as_view(), name="api-difference"),
     re_path(VERSION + r"files/(?P<filename>[\w.-]+)$", api.FileView.as_view(), name="api-file"),
     path("projects/<slug:slug>/verbs/", api.VerbView.as_view(), name="api-verbs"),
+    path("projects/<slug:slug>/agreement/", api.AgreementView.as_view(), name="api-agreement"),
     path("projects/<slug:slug>/judges/", api.JudgesView.as_view(), name="api-judges"),
+    path(ROUTING + "policies/", routing_api.PoliciesView.as_view(), name="api-policies"),
+    path(ROUTING + "policies/<int:pk>/activate/", routing_api.ActivatePolicyView.as_view(), name="api-policy-activate"),
+    path(ROUTING + "policies/<int:pk>/retire/", routing_api.RetirePolicyView.as_view(), name="api-policy-retire"),
+    path(ROUTING + "decisions/", routing_api.DecisionsView.as_view(), name="api-decisions"),
+    path(ROUTING + "decisions/<int:pk>/lift/", routing_api.LiftView.as_view(), name="api-decision-lift"),
+    path(ROUTING + "budget/", routing_api.BudgetView.as_view(), name="api-budget"),
+    path(ROUTING + "judges/", routing_api.JudgesOnTrialView.as_view(), name="api-judges-on-trial"),
     path("projects/<slug:slug>/rubrics/", api.RubricsView.as_view(), name="api-rubrics"),
     path("projects/<slug:slug>/rubrics/<int:pk>/approve/", api.ApproveView.as_view(), name="api-rubric-approve"),
     path("", include(router.urls)),

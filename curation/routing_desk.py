@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from annotate.models import Comparison
 from curation.routing import POLICIES
 from curation.services.reading import routing as reading
 from tiebreak.accounts.roles import Can
@@ -238,6 +239,7 @@ def trust(desk: Desk) -> HttpResponse:
 @page(Can.CURATE, methods="POST")
 def override(desk: Desk, pk: int) -> HttpResponse:
     sent = desk.request.POST
+    get_object_or_404(Comparison, project=desk.project, pk=pk)
     with desk.refusals():
         overriding.override(desk.project, pk, sent.get("to", ""), sent.get("because", ""), by=desk.user)
         desk.say(_("Decided. The router leaves this comparison alone until you give it back."))

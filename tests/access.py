@@ -313,6 +313,10 @@ def policy(w: World) -> int:
     return w.policy.pk
 
 
+def _override(world: World) -> dict[str, Any]:
+    return {"comparison": world.comparison.external_id, "to": "people", "because": "so"}
+
+
 def _row(world: World) -> dict[str, Any]:
     return {"rows": [{"id": "new", "prompt": "p", "completion_a": "a", "completion_b": "b"}]}
 
@@ -444,6 +448,7 @@ PAGES: Final = [
     Row("dataset", "GET", READ, within(name=lambda w: w.version.dataset.name)),
     Row("version", "GET", READ, within(**version_args())),
     Row("dropped", "GET", READ, within(**version_args())),
+    Row("difference", "GET", READ, within(**version_args(), since=constant(1))),
     Row("version-file", "GET", READ, within(**version_args("train.parquet"))),
     Row("models", "GET", READ, slug),
     Row("model", "GET", READ, within(name=lambda w: w.model.name)),
@@ -549,14 +554,26 @@ ADDRESSES: Final = [
     Row("api-datasets-detail", "GET", API_FOUND, alone(name=lambda w: w.version.dataset.name), scopes=DATA),
     Row("api-version", "GET", API_FOUND, alone(**version_args()), scopes=DATA),
     Row("api-rows", "GET", API_FOUND, alone(**version_args()), scopes=DATA, query="split=validation"),
+    Row("api-difference", "GET", API_FOUND, alone(**version_args()), scopes=SAID, query="since=1"),
     Row("api-file", "GET", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-file", "HEAD", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-reward-models-list", "GET", API_SIGNED_IN, scopes=DATA),
     Row("api-reward-models-detail", "GET", API_FOUND, MODEL, scopes=DATA),
     Row("api-reward-models-score", "POST", API_FOUND_CURATE, MODEL, lambda w: SCORED, {Scope.TRAIN, Scope.CURATE}),
     Row("api-verbs", "POST", API_CURATE, slug, lambda w: {"kind": "aggregate"}, {Scope.CURATE}),
+    Row("api-agreement", "GET", API_READ, slug, scopes=READERS),
     Row("api-judges", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-judges", "POST", API_CURATE, slug, judge_body, {Scope.CURATE}),
+    Row("api-policies", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-policies", "POST", API_CURATE, slug, lambda w: {"name": "newest", "kind": "random"}, {Scope.CURATE}),
+    Row("api-policy-activate", "POST", API_CURATE, within(pk=policy), lambda w: {"share": 0.5}, {Scope.CURATE}),
+    Row("api-policy-retire", "POST", API_CURATE, within(pk=policy), scopes={Scope.CURATE}),
+    Row("api-decisions", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-decisions", "POST", API_CURATE, slug, _override, {Scope.CURATE}),
+    Row("api-decision-lift", "POST", API_CURATE, within(pk=lambda w: w.overridden.pk), scopes={Scope.CURATE}),
+    Row("api-budget", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-budget", "POST", API_CURATE, slug, lambda w: {"money": "5", "hours": 1}, {Scope.CURATE}),
+    Row("api-judges-on-trial", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-rubrics", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-rubric-approve", "POST", API_CURATE, within(pk=lambda w: w.rubric.pk), scopes={Scope.CURATE}),
 ]  # fmt: skip
