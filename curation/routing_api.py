@@ -24,7 +24,7 @@ from .services import budgeting, overriding, policies
 from .services.reading import routing as reading
 
 
-class PolicyOut(serializers.ModelSerializer[RoutingPolicy]):
+class RoutingPolicyOut(serializers.ModelSerializer[RoutingPolicy]):
     class Meta:
         model = RoutingPolicy
         fields = (
@@ -32,7 +32,7 @@ class PolicyOut(serializers.ModelSerializer[RoutingPolicy]):
         )  # fmt: skip
 
 
-class PolicyIn(Strict):
+class RoutingPolicyIn(Strict):
     name = serializers.CharField(max_length=64)
     kind = serializers.CharField(max_length=64, help_text="uncertainty, expected-gain, adaptive-overlap or random")
     params = ObjectField(required=False, help_text="what is left out has its default")
@@ -43,7 +43,7 @@ class ActivateIn(Strict):
     unsimulated = serializers.BooleanField(default=False, help_text="though nobody has seen what it would do")
 
 
-class DecisionOut(serializers.ModelSerializer[RoutingDecision]):
+class RoutingDecisionOut(serializers.ModelSerializer[RoutingDecision]):
     comparison = serializers.CharField(source="comparison.external_id")
     overridden_by = serializers.CharField(source="overridden_by.username", allow_null=True, default=None)
 
@@ -123,51 +123,51 @@ class RoutingView(Scoped):
 class PoliciesView(RoutingView, generics.ListAPIView[RoutingPolicy]):
     """The project's policies. A name that is taken gets a new version; no version ever changes."""
 
-    serializer_class = PolicyOut
+    serializer_class = RoutingPolicyOut
     queryset = RoutingPolicy.objects.none()
 
     def get_queryset(self) -> QuerySet[RoutingPolicy]:
         return RoutingPolicy.objects.filter(project=self.project(Can.READ))
 
-    @extend_schema(operation_id="routing_policy_create", request=PolicyIn, responses={201: PolicyOut})
+    @extend_schema(operation_id="routing_policy_create", request=RoutingPolicyIn, responses={201: RoutingPolicyOut})
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
-        given = PolicyIn(data=request.data)
+        given = RoutingPolicyIn(data=request.data)
         project = self.project()
         given.is_valid(raise_exception=True)
         said = given.validated_data
         policy = policies.create(project, said["name"], said["kind"], said.get("params") or {}, by=request.user)
-        return Response(PolicyOut(policy).data, status=201)
+        return Response(RoutingPolicyOut(policy).data, status=201)
 
 
 class ActivatePolicyView(RoutingView, APIView):
-    @extend_schema(operation_id="routing_policy_activate", request=ActivateIn, responses=PolicyOut)
+    @extend_schema(operation_id="routing_policy_activate", request=ActivateIn, responses=RoutingPolicyOut)
     @idempotent
     def post(self, request: Request, slug: str, pk: int) -> Response:
         """Let a version decide its share from now on. Without a simulation, only with `unsimulated`."""
         policy, given = self.policy(pk), ActivateIn(data=request.data)
         given.is_valid(raise_exception=True)
-        return Response(PolicyOut(policies.activate(policy, by=request.user, **given.validated_data)).data)
+        return Response(RoutingPolicyOut(policies.activate(policy, by=request.user, **given.validated_data)).data)
 
 
 class RetirePolicyView(RoutingView, APIView):
-    @extend_schema(operation_id="routing_policy_retire", request=None, responses=PolicyOut)
+    @extend_schema(operation_id="routing_policy_retire", request=None, responses=RoutingPolicyOut)
     @idempotent
     def post(self, request: Request, slug: str, pk: int) -> Response:
         """Its share falls to the default."""
-        return Response(PolicyOut(policies.retire(self.policy(pk), by=request.user)).data)
+        return Response(RoutingPolicyOut(policies.retire(self.policy(pk), by=request.user)).data)
 
 
 class DecisionsView(RoutingView, generics.ListAPIView[RoutingDecision]):
     """What stands decided, the newest first, each with what was known and why."""
 
-    serializer_class = DecisionOut
+    serializer_class = RoutingDecisionOut
     queryset = RoutingDecision.objects.none()
 
     def get_queryset(self) -> QuerySet[RoutingDecision]:
         return reading.decisions(self.project(Can.READ))
 
-    @extend_schema(operation_id="routing_override", request=OverrideIn, responses={201: DecisionOut})
+    @extend_schema(operation_id="routing_override", request=OverrideIn, responses={201: RoutingDecisionOut})
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
         """Decide for the router, in your name, until it is lifted."""
@@ -176,7 +176,7 @@ class DecisionsView(RoutingView, generics.ListAPIView[RoutingDecision]):
         said = given.validated_data
         comparison = get_object_or_404(project.comparisons.all(), external_id=said["comparison"])
         decision = overriding.override(project, comparison.pk, said["to"], said["because"], by=request.user)  # type: ignore[arg-type]
-        return Response(DecisionOut(decision).data, status=201)
+        return Response(RoutingDecisionOut(decision).data, status=201)
 
 
 class LiftView(RoutingView, APIView):
