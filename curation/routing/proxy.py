@@ -98,6 +98,15 @@ def accuracy(margin: FloatArray, reference: FloatArray) -> FloatArray:
     return np.where(reference == 0.5, np.nan, right)
 
 
+def out_of_fold(x: FloatArray, target: FloatArray, folds: IntArray, *, ridge: float = 1.0) -> FloatArray:
+    """[N] the margin of each comparison by a proxy that learned from the other folds alone."""
+    margin = np.zeros(len(x))
+    for fold in np.unique(folds):
+        held = folds == fold
+        margin[held] = x[held] @ bradley_terry(x[~held], target[~held], ridge=ridge).weights
+    return margin
+
+
 def performance(
     x: FloatArray,
     human: FloatArray,

@@ -25,7 +25,7 @@ from curation.routing.gain import (
     why,
 )
 from curation.routing.learned import expected_gain
-from curation.routing.proxy import accuracy, bradley_terry, components, performance, sigmoid
+from curation.routing.proxy import accuracy, bradley_terry, components, out_of_fold, performance, sigmoid
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -299,3 +299,14 @@ def test_better_labels_perform_better_and_no_label_measures_what_it_taught() -> 
     assert performance(x, noise, noise, folds=np.arange(400) % 5)(everybody) < np.log(0.5)
     with pytest.raises(ValueError, match="folds"):
         performance(x, target, target, folds=np.zeros(400, int))
+
+
+def test_an_out_of_fold_margin_does_not_know_its_own_label() -> None:
+    # Turning one label round changes the margins of the other folds and not its own fold's.
+    x, target, _ = data(50)
+    folds, turned = np.arange(50) % 5, target.copy()
+    turned[7] = 1.0  # it was a tie
+    before, after = out_of_fold(x, target, folds), out_of_fold(x, turned, folds)
+
+    assert after[folds == 2] == pytest.approx(before[folds == 2], abs=1e-12)
+    assert np.abs(after - before)[folds != 2].min() > 0
