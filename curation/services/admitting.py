@@ -16,16 +16,16 @@ from django.utils import timezone
 from annotate.models import Rater
 from curation.models import RoutingSettings
 from curation.stats import Estimate, wilson
+from curation.stats.anchoring import LEAST, admission
 from tiebreak.accounts.models import Project, User
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
 
 from .evidence import Judges
+from .panels import panel
 
-ENOUGH: Final = 25  # decided gold comparisons: fewer do not tell a good judge from a lucky one
-WINDOW: Final = 50  # the latest of them count by themselves: a judge may have changed
-CHANCE: Final = 0.5
+WINDOW: Final = 50  # the latest gold counts by itself: a judge may have changed
 # Each judge beside what is known of a comparison, the latest judged first. A judge's tie is a miss.
 ON_GOLD: Final = """
 SELECT j.rater_id, sign(sum(j.preference)) = sign(c.gold)
@@ -77,9 +77,9 @@ class Standing(NamedTuple):
     def reason(self) -> str:
         """Why, in one sentence."""
         if self.admission == Admission.UNPROVEN:
-            return f"{self.gold.n} decided gold pairs and {self.audit.n} audited ones; it takes {ENOUGH} of either"
+            return f"{self.gold.n} decided gold pairs and {self.audit.n} audited ones; {LEAST} of either are the least"
         checked, of = (self.gold, "gold") if self.by == "gold" else (self.audit, "the audit slice")
-        if self.admission == Admission.REFUSED and self.by == "gold" and _above_chance(self.gold):
+        if self.admission == Admission.REFUSED and self.by == "gold" and _surely(self.gold):
             return f"right on {_told(self.recent)} of the latest gold, {_told(self.gold)} of all: it has changed"
         return f"right on {_told(checked)} of {of}; more than half is needed at the lower end"
 
@@ -88,17 +88,18 @@ def _told(share: Estimate) -> str:
     return f"{share.value:.0%} ({share.low:.0%}–{share.high:.0%}, n {share.n})"
 
 
-def _above_chance(share: Estimate) -> bool:
-    return share.low is not None and share.low > CHANCE
+def _surely(share: Estimate) -> bool:
+    """Better than a coin, as far as it was checked."""
+    return admission(round((share.value or 0.0) * share.n), share.n).admitted
 
 
 def stand(gold: Sequence[bool], audit: Sequence[bool]) -> Standing:
     """Judge by right and wrong, the latest first. Gold decides where there is enough of it, else the audit slice."""
     all_of_it, recent, audited = _share(gold, "no gold"), _share(gold[:WINDOW], "no gold"), _share(audit, "no audit")
-    if len(gold) >= ENOUGH:
-        admitted, by = _above_chance(all_of_it) and _above_chance(recent), "gold"
-    elif len(audit) >= ENOUGH:
-        admitted, by = _above_chance(audited), "audit"
+    if len(gold) >= LEAST:
+        admitted, by = _surely(all_of_it) and _surely(recent), "gold"
+    elif len(audit) >= LEAST:
+        admitted, by = _surely(audited), "audit"
     else:
         return Standing(Admission.UNPROVEN, "", all_of_it, recent, audited)
     return Standing(Admission.ADMITTED if admitted else Admission.REFUSED, by, all_of_it, recent, audited)
@@ -132,7 +133,8 @@ def judges(project: Project) -> Judges:
     held = standings(project)
     if trusted(project):
         return Judges([rater.pk for rater in held], [])
-    return Judges(_with(held, Admission.ADMITTED), _with(held, Admission.UNPROVEN))
+    admitted = _with(held, Admission.ADMITTED)
+    return Judges(admitted, _with(held, Admission.UNPROVEN), panel(project, admitted))
 
 
 def _with(held: Mapping[Rater, Standing], admission: Admission) -> list[int]:

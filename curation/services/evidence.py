@@ -15,6 +15,9 @@ from curation.models import Consensus, RewardMargin, RoutingDecision
 from curation.routing import Features, Item, extract
 from tiebreak.accounts.models import Project
 
+from . import panels
+from .panels import Panel
+
 BLOCK: Final = 10_000
 LOGIT_A_LEVEL: Final = 1.5  # a judge that gives no probability: each level of its verdict counts so much log-odds
 # A judge's readings in both orders are one opinion; sides say whether they, and the judges, contradict each other.
@@ -60,6 +63,15 @@ UNDECIDED: Final = Known("", "", None, False, False, "", 1, False)
 HELD: Final = "held back: "
 
 
+class Judges(NamedTuple):
+    """Raters whose verdicts may settle a comparison, and those whose verdicts may only order the work."""
+
+    admitted: Sequence[int]
+    unproven: Sequence[int]
+    panel: Panel | None = None
+    """The admitted ones weighed by gold, where there is enough of it."""
+
+
 class Pool(NamedTuple):
     """N comparisons that a router may decide, in the order of their ids."""
 
@@ -81,13 +93,6 @@ class Pool(NamedTuple):
         return features._replace(ids=ids, table=features.table[rows], settled=features.settled[rows])
 
 
-class Judges(NamedTuple):
-    """Raters whose verdicts may settle a comparison, and those whose verdicts may only order the work."""
-
-    admitted: Sequence[int]
-    unproven: Sequence[int]
-
-
 def open_to_routing(project: Project) -> QuerySet[Comparison]:
     """Comparisons that a router may decide: open, not sent back, and not decided otherwise by a person."""
     overridden = RoutingDecision.objects.filter(comparison=OuterRef("pk"), current=True, overridden_by__isnull=False)
@@ -106,7 +111,7 @@ def pool(
     blocks = []
     done = 0
     for block in _blocks(open_to_routing(project) if begun else open_to_routing(project).filter(seats_taken=0)):
-        blocks.append(_block(block, judges))
+        blocks.append(_block(project, block, judges))
         done += len(block)
         tell(done)
     return _joined(blocks)
@@ -127,9 +132,12 @@ def _blocks(rows: QuerySet[Comparison]) -> Iterator[list[Row]]:
         last = block[-1][0]
 
 
-def _block(rows: Sequence[Row], judges: Judges) -> Pool:
+def _block(project: Project, rows: Sequence[Row], judges: Judges) -> Pool:
     ids = [row[0] for row in rows]
     admitted = opinions(ids, judges.admitted)
+    if judges.panel and admitted:
+        weighed = panels.believed(project, judges.panel, list(admitted))
+        admitted = {pk: said._replace(probability=weighed.get(pk, said.probability)) for pk, said in admitted.items()}
     unproven = opinions([pk for pk in ids if pk not in admitted], judges.unproven)
     found = Found(unproven | admitted, margins(ids), _difficulties(ids))
     known = _known(ids)

@@ -252,8 +252,9 @@ def on_gold(project: Project, right: list[bool]) -> int:
 @pytest.mark.parametrize(
     ("right", "n", "admission"),
     [
-        (24, 24, "too little gold"),  # however good
-        (25, 25, "admitted"),
+        (9, 9, "too little gold"),  # however good
+        (10, 10, "admitted"),
+        (8, 10, "refused"),  # its lower end is .490
         (13, 25, "refused"),  # 52 %: Wilson's interval reaches far below one half
         (18, 25, "admitted"),  # 72 %: its lower end is .524
         (17, 25, "refused"),  # 68 %: its lower end is .484
@@ -283,8 +284,8 @@ def test_the_latest_gold_is_what_was_judged_last() -> None:
 
 
 def test_without_gold_the_audit_slice_admits() -> None:
-    assert admitting.stand([], [True] * 25).by == "audit"
-    assert admitting.stand([], [True] * 24).admission == "too little gold"
+    assert admitting.stand([], [True] * 10).by == "audit"
+    assert admitting.stand([], [True] * 9).admission == "too little gold"
     assert admitting.stand([False] * 25, [True] * 90).admission == "refused"  # gold is the better witness
 
 
@@ -318,7 +319,7 @@ def test_an_admitted_judge_settles_and_routing_says_so_anew() -> None:
         make_judgement(make_comparison(project, gold=1, status="settled"), judge, 1)
     assert route(project, budget=2)["held"] == 0
     decision = RoutingDecision.objects.get(comparison__external_id="j000", current=True)
-    assert decision.reason == "the judge's verdict stands: probability of b 0.99"
+    assert decision.reason.startswith("the judge's verdict stands: probability of b 0.9")
 
 
 def test_a_refused_judge_does_not_even_order_the_work() -> None:
@@ -342,6 +343,25 @@ def test_trust_without_gold_is_a_decision_with_a_reason_that_can_be_taken_back(b
     assert route(project, budget=0)["held"] == 1
     told = Event.objects.filter(verb__in=["routing.judges_trusted", "routing.trust_withdrawn"], actor=by)
     assert told.count() == 2
+
+
+def test_enough_gold_weighs_judges_against_each_other() -> None:
+    # One judge is right on all gold, another on two thirds of it: where they differ, the mean is a half and the better
+    # one is believed. Where there is too little gold to weigh them, the mean stands.
+    project = make_project(overlap=1)
+    good, poor = (make_judge(project, name).rater for name in ("good", "poor"))
+    for i in range(120):
+        comparison = make_comparison(project, gold=1 if i % 2 else -1, status="settled")
+        truth = comparison.gold or 0
+        make_judgement(comparison, good, truth)
+        make_judgement(comparison, poor, truth if i % 3 else -truth)
+    torn = make_comparison(project, "torn")
+    make_judgement(torn, good, 1, probability_b=0.9)
+    make_judgement(torn, poor, -1, probability_b=0.1)
+    route(project, budget=0)
+    features = RoutingDecision.objects.get(comparison=torn).features
+    assert features["judge_probability"] > 0.9
+    assert features["judge_disagreement"] == 1
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------------
