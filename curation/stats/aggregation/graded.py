@@ -43,9 +43,10 @@ def graded(
     The density of u is normal, but may lean to a side and have two peaks (`SHAPES`, their coefficients ~ N(0, 1)): most
     comparisons may be clear, or close. ``smoothing`` votes that know nothing are spread evenly over the grades.
 
-    The consensus is what a rater of mean sharpness would say who never errs: its grade is where u lies between the
-    thresholds, its posterior over a, tie and b and its mean strength are those of u. The grades are the strengths that
-    occur, rounded up. Fitted, as `dawid_skene`, on comparisons with two votes or more.
+    The consensus is what a rater of typical sharpness would say who never errs: its grade is where u lies between the
+    thresholds, its posterior over a, tie and b and its mean strength are those of u. Typical is the mean over the
+    votes, each counting by what it tells of u, its sharpness squared. The grades are the strengths that occur, rounded
+    up. Fitted, as `dawid_skene`, on comparisons with two votes or more.
     """
     check_iteration(max_iter, tol)
     grades, said = graded_answers(votes)
@@ -56,7 +57,7 @@ def graded(
     every = lay_out(votes, said, model.answers)
     points = every.restore(expect(every, *model.logs(end.parameters))[0])
     known = model.split(end.parameters)
-    typical = float(known.sharpness[shared.rater].mean()) if shared.n else SHARP
+    typical = _typical(known.sharpness[shared.rater])
     bands = _bands(known.thresholds, typical)
     classes = _by_class(bands)
     fit = Fit(*model.confusions(known, classes), end.log_likelihood, end.n_iter, end.converged)
@@ -140,6 +141,12 @@ class _Scale:
         base = np.exp(_log_base(known.shape))
         answers = _by_class(np.exp(_log_answers(known.thresholds, POINTS[:, None] * known.sharpness)))
         return base @ classes, shares_of(np.einsum("g,gk,grl->rkl", base, classes, answers))
+
+
+def _typical(sharpness: FloatArray) -> float:
+    """Mean size of the sharpness of votes [n], weighted by its square: whoever answers at random sets no borders."""
+    weight = float((sharpness**2).sum())
+    return float((np.abs(sharpness) ** 3).sum()) / weight if weight > 0 else SHARP
 
 
 def _bands(thresholds: FloatArray, sharpness: float) -> FloatArray:
