@@ -101,7 +101,7 @@ class _Scale:
 
     def split(self, parameters: FloatArray) -> _Known:
         shape, steps, sharpness = np.split(parameters, [SHAPES.shape[1], SHAPES.shape[1] + self.grades])
-        return _Known(shape, np.cumsum(np.exp(np.clip(steps, -30, 30))), sharpness)
+        return _Known(shape, np.cumsum(np.exp(np.clip(steps, -25, 6))), sharpness)
 
     def logs(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
         known = self.split(parameters)
