@@ -34,6 +34,7 @@ from tiebreak.runs import store
 from . import serializers as shapes
 from .models import Dataset, DatasetVersion, RewardModel
 from .services import building, exporting, rewards, verbs
+from .services.reading import agreement, differences
 
 READERS = (Scope.EXPORT, Scope.TRAIN, Scope.CURATE)
 
@@ -151,6 +152,37 @@ def _chunks(lines: Iterator[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
             yield b"".join(held)
             held, length = [], 0
     yield b"".join(held)
+
+
+class DifferenceView(VersionView):
+    """What came, went or changed since an earlier version; `next` is the `after` of the next page.
+
+    Not for training tokens: it tells of the protected test split.
+    """
+
+    scopes: ClassVar[tuple[str, ...]] = (Scope.EXPORT, Scope.CURATE)
+
+    @extend_schema(
+        operation_id="version_difference",
+        parameters=[
+            OpenApiParameter("since", int, required=True, description="the number of the other version"),
+            OpenApiParameter("kind", str, enum=list(differences.KINDS), description="default: the first that has rows"),
+            OpenApiParameter("after", int, description="`next` of the page before"),
+        ],
+        responses=shapes.DifferenceOut,
+    )
+    def get(self, request: Request, name: str, number: str) -> Response:
+        later = self.version(request, name, number)
+        asked = {key: request.query_params.get(key, "") for key in ("since", "after")}
+        for key, value in asked.items():
+            if not re.fullmatch("[0-9]{1,18}" if key == "since" else "[0-9]{0,18}", value):
+                raise Invalid(f"{key}: expected a number, got {value[:60]!r}.", field=key)
+        kind = request.query_params.get("kind", "")
+        if kind and kind not in differences.KINDS:
+            raise Invalid(f"kind: expected one of {', '.join(differences.KINDS)}, got {kind[:60]!r}.", field="kind")
+        earlier = self.version(request, name, asked["since"])
+        made = differences.between(earlier, later, kind=kind, after=int(asked["after"] or 0))
+        return Response(shapes.DifferenceOut(made).data)
 
 
 class FileView(VersionView):
@@ -275,3 +307,20 @@ class ApproveView(Scoped, APIView):
         """Let judges and annotators judge by it, in your name."""
         rubric = get_object_or_404(Rubric, project=project_for(request, slug, Can.CURATE), pk=pk)
         return Response(shapes.RubricOut(rubric_services.approve(rubric, by=request.user)).data)
+
+
+class AgreementView(Scoped, APIView):
+    """How far raters agree and lean, and rates over judges' labels that hold: what the page of agreement shows."""
+
+    scopes: ClassVar[tuple[str, ...]] = (Scope.EXPORT, Scope.CURATE)
+
+    @extend_schema(operation_id="agreement", parameters=[shapes.AgreementIn], responses=shapes.AgreementOut)
+    def get(self, request: Request, slug: str) -> Response:
+        project = project_for(request, slug, Can.READ)
+        given = shapes.AgreementIn(data=request.query_params.dict())
+        given.is_valid(raise_exception=True)
+        asked = given.validated_data
+        found = agreement.page(project, asked["coefficient"], asked["slice"])
+        if asked["slice"] not in found.choices:
+            raise Invalid(agreement.unknown_slice(asked["slice"], found.choices), field="slice")
+        return Response(shapes.AgreementOut(found).data)

@@ -7,9 +7,11 @@ from typing import Any
 from rest_framework import serializers
 
 from annotate.models import Criterion, Judge, Rubric
+from curation.stats import Estimate
 from tiebreak.core.text import TextError, clean_json
 
 from .models import Dataset, DatasetVersion, Evaluation, RewardModel, VersionFile
+from .services.reading import agreement, differences
 
 
 class Strict(serializers.Serializer[dict[str, Any]]):
@@ -165,3 +167,104 @@ class ScoreIn(Strict):
     rows = serializers.ListField(
         child=serializers.DictField(), min_length=1, max_length=1000, help_text="[{prompt, completion}]"
     )
+
+
+class AgreementIn(Strict):
+    """What to measure by and what to slice by, in the address."""
+
+    coefficient = serializers.ChoiceField(choices=list(agreement.COEFFICIENTS), default="alpha-ordinal")
+    slice = serializers.CharField(max_length=200, default="", allow_blank=True)
+
+
+class EstimateOut(serializers.Serializer[Estimate]):
+    """A figure with its 95 % interval; null where it does not exist, and then `reason` says why."""
+
+    value = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
+class AgreementRowOut(serializers.Serializer[agreement.Row]):
+    label = serializers.CharField()  # type: ignore[assignment]  # DRF's own attribute is an instance's
+    people = EstimateOut()
+    judges_with_people = EstimateOut(source="across")
+    judges = EstimateOut()
+
+
+class RaterAgreementOut(serializers.Serializer[agreement.With]):
+    rater = serializers.CharField(source="rater.name")
+    kind = serializers.CharField(source="rater.kind")
+    with_people = EstimateOut(source="people")
+
+
+class LeanOut(serializers.Serializer[agreement.Lean]):
+    """How often, how much more often than the people on the same comparisons, and the log-odds beside them."""
+
+    share = EstimateOut()
+    excess = EstimateOut()
+    slope = EstimateOut()
+
+
+class LeansOut(serializers.Serializer[agreement.Leans]):
+    rater = serializers.CharField(source="rater.name")
+    kind = serializers.CharField(source="rater.kind")
+    family = serializers.CharField()
+    first = LeanOut(source="side")
+    longer = LeanOut(source="length")
+    layout = LeanOut()
+    own_family = LeanOut(source="own", allow_null=True)
+
+
+class RateOut(serializers.Serializer[agreement.Rate]):
+    """A rate over judges' labels, corrected by the audit; by people on the audit alone; by the judges alone."""
+
+    label = serializers.CharField()  # type: ignore[assignment]  # DRF's own attribute is an instance's
+    corrected = EstimateOut(source="corrected.corrected")
+    audit = EstimateOut(source="corrected.audit")
+    judges = serializers.FloatField(source="judged", allow_null=True)
+    gain = serializers.FloatField(source="corrected.gain", allow_null=True)
+
+
+class AgreementOut(serializers.Serializer[agreement.AgreementPage]):
+    """Agreement of the judgements as raters gave them; `verdicts` say by Krippendorff's alpha whether it is more than
+    chance. `later` judgements count for no agreement: what earlier ones said may have brought them."""
+
+    coefficient = serializers.CharField()
+    slice = serializers.CharField()
+    slices = serializers.ListField(child=serializers.CharField(), source="choices")
+    comparisons = serializers.IntegerField()
+    of = serializers.IntegerField(source="total")
+    judgements = serializers.IntegerField()
+    later = serializers.IntegerField()
+    verdicts = serializers.ListField(child=serializers.CharField())
+    whole = AgreementRowOut()
+    rows = AgreementRowOut(many=True)
+    raters = RaterAgreementOut(source="withs", many=True)
+    leanings = LeansOut(source="leans", many=True)
+    rates = RateOut(many=True)
+
+
+class StateOut(serializers.Serializer[differences.State]):
+    split = serializers.CharField()
+    side = serializers.ChoiceField(choices=["a", "b"])
+    probability = serializers.FloatField()
+    n_annotators = serializers.IntegerField()
+    n_judges = serializers.IntegerField()
+
+
+class ChangedRowOut(serializers.Serializer[differences.Difference]):
+    id = serializers.CharField(help_text="the comparison's own id")
+    before = StateOut(allow_null=True)
+    after = StateOut(allow_null=True)
+    cause = serializers.CharField()
+
+
+class DifferenceOut(serializers.Serializer[differences.Between]):
+    earlier = serializers.CharField()
+    later = serializers.CharField()
+    counts = serializers.DictField(child=serializers.IntegerField())
+    kind = serializers.CharField()
+    rows = ChangedRowOut(many=True)
+    next = serializers.IntegerField(allow_null=True)

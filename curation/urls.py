@@ -50,6 +50,7 @@ of_a_project = [
     path("datasets/<slug:name>/versions/", views.dataset, name="dataset"),
     path(VERSION, views.version, name="version"),
     path(VERSION + "dropped/", views.dropped, name="dropped"),
+    path(VERSION + "since/<int:since>/", views.difference, name="difference"),
     path(VERSION + "files/<str:filename>", views.version_file, name="version-file"),
     path("models/", views.models, name="models"),
     path("models/<path:name>/", views.model, name="model"),

@@ -19,6 +19,7 @@ from tiebreak.accounts import services as accounts
 from tiebreak.accounts.models import ApiToken, Membership
 from tiebreak.accounts.roles import Can, Role
 from tiebreak.api.ranges import serve
+from tiebreak.core.errors import NotFound
 from tiebreak.core.models import record
 from tiebreak.core.words import in_words
 from tiebreak.runs import ledger, store
@@ -27,13 +28,14 @@ from tiebreak.runs.models import Run
 from .desk import Desk, beside_fields, page
 from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, RubricForm, TokenForm, runnable
 from .models import DatasetVersion, RewardModel
-from .services import building, verbs
+from .services import admitting, building, verbs
 from .services.reading import comparisons as comparison_pages
 from .services.reading import datasets as dataset_pages
 from .services.reading import models as model_pages
 from .services.reading import projects as project_pages
 from .services.reading import raters as rater_pages
 from .services.reading import runs as run_pages
+from .services.reading.differences import between
 from .services.reading.paging import Cursor
 
 
@@ -98,7 +100,8 @@ def comparison(desk: Desk, pk: int) -> HttpResponse:
 def _judges(desk: Desk, form: JudgeForm, status: int = 200) -> HttpResponse:
     lines = rater_pages.judges(desk.project)
     latest = {judge.pk for judge in runnable(desk.project)} if desk.allows(Can.CURATE) else set()
-    return desk.render("judges.html", status=status, judges=lines, form=form, runnable=latest)
+    trusted = admitting.trusted(desk.project)
+    return desk.render("judges.html", status=status, judges=lines, form=form, runnable=latest, trusted=trusted)
 
 
 @page()
@@ -203,6 +206,22 @@ def dropped(desk: Desk, name: str, number: int) -> HttpResponse:
     row, rule = _version(desk, name, number), desk.request.GET.get("rule", "")
     rows = dataset_pages.dropped_rows(row, rule.replace("\x00", ""), cursor_of(desk.request.GET))
     return desk.render("dropped.html", version=row, page=rows, rule=rule)
+
+
+@page()
+def difference(desk: Desk, name: str, number: int, since: int) -> HttpResponse:
+    """What came, went or changed between two versions; each is read as what it is, in the order of their numbers."""
+    earlier, later = sorted((_ready(desk, name, since), _ready(desk, name, number)), key=lambda row: row.number)
+    query = desk.request.GET
+    made = between(earlier, later, kind=query.get("kind", ""), after=cursor_of(query).after or 0)
+    return desk.render("difference.html", page=made, version=later)
+
+
+def _ready(desk: Desk, name: str, number: int) -> DatasetVersion:
+    try:
+        return verbs.ready(_version(desk, name, number))
+    except NotFound as error:
+        raise Http404(error.message) from None
 
 
 @page()

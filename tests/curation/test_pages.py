@@ -76,6 +76,7 @@ ROUTES: dict[str, Callable[[World], list[Any]]] = {
     "dataset": lambda world: [world.version.dataset.name],
     "version": lambda world: [world.version.dataset.name, world.version.number],
     "dropped": lambda world: [world.version.dataset.name, world.version.number],
+    "difference": lambda world: [world.version.dataset.name, world.version.number, world.version.number],
     "models": lambda world: [],
     "model": lambda world: [world.model.name],
     "runs": lambda world: [],
