@@ -56,6 +56,7 @@ class Consensus(models.Model):
     difficulty = models.FloatField(
         null=True, help_text="probability that a rater of the mean skill errs here; null where the method has none"
     )
+    # Of a method that cannot hear those votes anew, what it made of them: later votes are added to it (services.live).
     base = models.JSONField(
         null=True, help_text="[3]: what the method expects before the comparison's own votes; null: the prior"
     )

@@ -162,7 +162,7 @@ def _store(
         method=fitted.method,
         because=fitted.because[:500],
         prior=np.round(fit.prior, 6).tolist(),
-        details={"asked": asked, **fitted.details},
+        details={"asked": asked, "until": int(judgements.id.max(initial=0)), **fitted.details},
         converged=fit.converged,
         n_iter=fit.n_iter,
         log_likelihood=fit.log_likelihood,
@@ -179,7 +179,7 @@ def _store(
         people=material.people,
         decisions=loading.decisions_of(project),
         difficulty=fit.difficulty,
-        base=fit.base,
+        base=live.base_of(fitted.method, fit),
     )
     consensus.replace(row, rows)
     _store_skills(row, votes, fit, judgements)

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from django.db import connection, transaction
 from django.db.models import Count, Max, Min, Q
 
 from annotate.models import Comparison, Judgement, Rater
 from curation.models import Aggregation, Consensus, Followed, RaterSkill
-from curation.stats import K, Votes, aggregate, posterior_of
+from curation.stats import Aggregate, K, Votes, aggregate, posterior_of
 from curation.stats.aggregation.contract import signed_strength
 from tiebreak.accounts.models import Project
 from tiebreak.core.models import Event
@@ -38,6 +39,9 @@ REFIT_AFTER: Final = timedelta(hours=1)  # with any news at all
 REFIT_PAUSE: Final = timedelta(minutes=1)  # between two fits, and REST times what the last one took
 REST: Final = 5
 AGAIN_AFTER: Final = timedelta(hours=1)  # a fit that failed is tried again, and all is compared with all
+ANEW: Final = frozenset({"dawid-skene", "mace", "bradley-terry", "crowd-bt"})
+"""Methods whose fit of one comparison is the product of what its raters' skills say of each vote, so that all votes can
+be heard anew. For the others what the fit made of the votes that it knew is the base, and only later ones are heard."""
 DECIDED: Final = ("comparison.adjudicated", "comparison.reopened", "comparison.restored")
 
 
@@ -92,7 +96,7 @@ def refresh(project: Project, ids: Sequence[int], *, settling: bool = True) -> i
     judgements = loading.judgements_of(project, ids)
     votes = judgements.votes()
     stored = _stored(votes, aggregation)
-    posterior, strength = _worked_out(aggregation, votes, stored.base)
+    posterior, strength = _worked_out(aggregation, judgements, votes, stored.base)
     rows = consensus.rows_of(
         judgements,
         votes,
@@ -133,15 +137,32 @@ def _stored(votes: Votes, aggregation: Aggregation) -> _Stored:
     return _Stored(np.where(np.isnan(own), prior, own), own, difficulty)
 
 
-def _worked_out(aggregation: Aggregation, votes: Votes, base: Floats) -> tuple[Floats, Floats]:
+def base_of(method: str, fit: Aggregate) -> Floats | None:
+    """[C, K] what later votes are added to; None: the fit's prior, or nothing, since votes are counted."""
+    return fit.base if method in ANEW or method == "majority" else fit.posterior
+
+
+def _worked_out(
+    aggregation: Aggregation, judgements: loading.Judgements, votes: Votes, base: Floats
+) -> tuple[Floats, Floats]:
     """Posterior [C, K] and strength [C] of votes by raters as the last fit knows them."""
     if not votes.n:
         return np.zeros((0, K)), np.zeros(0)
     if aggregation.method == "majority":
         fit = aggregate(votes, "majority")
         return fit.posterior, fit.strength
-    posterior = posterior_of(votes, _confusion(aggregation, votes), base)
+    heard = votes
+    if aggregation.method not in ANEW:
+        new = judgements.id > aggregation.details.get("until", 0)
+        heard = votes.select(np.isin(_pairs(votes), _pairs(judgements.only(new).votes())))
+    posterior = posterior_of(heard, _confusion(aggregation, votes), base)
     return posterior, signed_strength(votes, posterior)
+
+
+def _pairs(votes: Votes) -> npt.NDArray[np.int64]:
+    """Which comparison and rater each vote is of: one row of two ids a vote, as one number."""
+    comparisons, raters = (np.array(ids, dtype=np.int64) for ids in (votes.comparisons, votes.raters))
+    return comparisons[votes.comparison] << 32 | raters[votes.rater] if votes.n else np.zeros(0, dtype=np.int64)
 
 
 def _confusion(aggregation: Aggregation, votes: Votes) -> Floats:

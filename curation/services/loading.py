@@ -113,6 +113,10 @@ class Judgements(NamedTuple):
     sha256: str
     """Of what was said, by whom and of what: the same judgements give the same hash, whatever their own ids."""
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> Judgements:
+        """Those of the mask [n]; the hash stays that of all."""
+        return Judgements(*(column[kept] for column in self[:-1]), self.sha256)
+
     def votes(self, raters: Ints | None = None) -> Votes:
         """One vote of a rater on a comparison: a judge's readings in both orders are their mean.
 

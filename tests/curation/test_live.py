@@ -154,6 +154,23 @@ class TestAJudgement:
         assert (row("split").p_a, row("split").p_b) == (0.5, 0.5)
 
 
+    @pytest.mark.parametrize("method", ["glad", "joint", "crowd-bt"])
+    def test_adds_to_what_a_richer_model_made_of_the_earlier_ones(self, project: Project, method: str) -> None:
+        """Two more comparisons of one prompt, so that a completion recurs."""
+        for a, b in (("x", "y"), ("x", "z")):
+            make_judgements(make_comparison(project, a + b, prompt="again", a=a, b=b), "AAA")
+        verbs.run_here("aggregate", project, {"method": method})
+        before = row("split")
+        say("split", 1, rater="r5")
+        assert follow()["updated"] == 1
+        once = row("split")
+        assert once.p_b > before.p_b
+        assert follow()["updated"] == 0
+        say("split", 1, rater="r6")
+        follow()
+        assert row("split").p_b > once.p_b
+
+
 @pytest.mark.django_db
 class TestADecision:
     def decide(self, preference: int | None, *, both_bad: bool = False) -> Adjudication:
