@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django import forms
 from django.http import HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .desk import Desk, page
@@ -61,12 +62,22 @@ class PlanForm(forms.Form):
 
     def __init__(self, *args: Any, found: planning.Measured, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.found = found
         for name, field in self.fields.items():
             default = found.figures[name]
             field.initial = f"{default.value:.3g}"
             field.widget.attrs["step"] = "any" if name != "raters" else "1"
             if name not in GOALS:
                 field.help_text = f"{field.help_text}; {default.words}" if field.help_text else default.words
+
+    def clean(self) -> dict[str, Any]:
+        """Raters who tie so often cannot differ by more than what is left."""
+        given = super().clean() or {}
+        figures = {name: default.value for name, default in self.found.figures.items()}
+        figures |= {name: value for name, value in given.items() if value is not None}
+        if figures["difference"] >= 100 - figures["ties"]:
+            self.add_error("difference", gettext("It is more than the ties leave: take a smaller one, or fewer ties."))
+        return given
 
 
 @page()

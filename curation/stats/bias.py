@@ -19,8 +19,8 @@ PRIOR: Final = 2.5  # standard deviation of a slope before data: one that always
 STEPS: Final = 50
 TOLERANCE: Final = 1e-8
 
-FORMAT: Final = r"^ {0,3}(?:[-*+]|[0-9]{1,3}[.)]) |^#{1,6} |\*\*[^*\n]+\*\*|__[^_\n]+__|`+[^`]+`+"
-"""A mark of layout: an item of a list, a heading, bold, code. The database counts by the same expression."""
+FORMAT: Final = r"^ {0,3}(?:[-*+]|[0-9]{1,3}[.)]) |^#{1,6} |^ {0,3}```|\*\*[^*\n]+\*\*|__[^_\n]+__|`[^`\n]+`"
+"""A mark of layout: an item of a list, a heading, a fence, bold, code in a line. The database counts by it too."""
 _FORMAT: Final = re.compile(FORMAT, re.MULTILINE)
 
 FAMILIES: Final[Mapping[str, str]] = {

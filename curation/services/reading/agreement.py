@@ -167,7 +167,7 @@ class AgreementPage:
 def page(project: Project, coefficient: Coefficient = "alpha-ordinal", by: str = "") -> AgreementPage:
     """Four queries, five for a large project; `by` is one of `choices`, else nothing is sliced."""
     said = read(project)
-    measure = _Measure(coefficient, _categories(said, coefficient, ties=current_form(project).allow_tie))
+    measure = _Measure(coefficient, *_categories(said, ties=current_form(project).allow_tie))
     choices = {name: str(label) for name, label in SLICES.items()} | _facets(said)
     by = by if by in choices else ""
     unbiased = said.votes.where(said.votes.first)
@@ -224,7 +224,12 @@ class _Measure:
     """A coefficient with what it counts: sides, or strengths."""
 
     coefficient: Coefficient
-    categories: Sequence[float]
+    sides: Sequence[float]
+    strengths: Sequence[float]
+
+    @property
+    def categories(self) -> Sequence[float]:
+        return self.strengths if self.coefficient in STRENGTHS else self.sides
 
     def values(self, votes: Votes) -> FloatArray:
         return votes.strength if self.coefficient in STRENGTHS else votes.side.astype(np.float64)
@@ -276,14 +281,12 @@ BOTH: Final = "no comparison was judged by both groups"
 ALONE: Final = gettext_noop("no comparison was judged by two raters")
 
 
-def _categories(said: Said, coefficient: Coefficient, *, ties: bool) -> list[float]:
-    """What could have been said, whether it was or not: `ties` where the form offers them."""
+def _categories(said: Said, *, ties: bool) -> tuple[list[float], list[float]]:
+    """The sides and the strengths that could have been said, whether they were or not; `ties`: the form offers them."""
     every = [said.votes, *said.aspects.values()]
-    if coefficient not in STRENGTHS:
-        tied = ties or any((votes.side == TIE).any() for votes in every)
-        return [A, TIE, B] if tied else [A, B]
+    tied = ties or any((votes.side == TIE).any() for votes in every)
     most = max(int(np.abs(votes.strength).max(initial=1)) for votes in every)
-    return [float(level) for level in range(-most, most + 1)]
+    return ([A, TIE, B] if tied else [A, B]), [float(level) for level in range(-most, most + 1)]
 
 
 def _busiest(said: Said, most: int) -> list[int]:

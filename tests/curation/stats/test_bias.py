@@ -146,7 +146,7 @@ def test_arrays_of_different_lengths_are_refused() -> None:
 def test_layout_is_counted_by_its_marks() -> None:
     assert formatting("Just two sentences - with a dash. And 3 * 4.") == 0
     assert formatting("# Title\n\n- one\n- **two**\n3. three\n") == 5
-    assert formatting("Run `ls`:\n\n```\ncode\n```\n") == 2
+    assert formatting("Run `ls`:\n\n```\ncode\n```\n") == 3
     assert formatting("") == 0
 
 
