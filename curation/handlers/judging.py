@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 
 from annotate.models import Comparison, Criterion, Judge, JudgeCall, Judgement, Rater
+from curation.services import budgeting
 from models_rt import records
 from tiebreak.core.errors import BackendError, Invalid
 from tiebreak.runs.ledger import Execution
@@ -79,7 +80,7 @@ def stepwise(stream: AsyncIterator[T]) -> Generator[T, None, None]:
 
 def run(execution: Execution) -> Mapping[str, Any]:
     """Params: judge (id), limit (comparisons, optional), budget (money, optional: stops when it is spent)."""
-    judge = Judge.objects.select_related("rater", "rubric").get(pk=execution.params["judge"])
+    judge = Judge.objects.select_related("rater", "rubric", "project").get(pk=execution.params["judge"])
     if judge.retired_at:
         raise Invalid(f"The judge {judge} is retired.", field="judge")
     limit = execution.params.get("limit")
@@ -90,6 +91,8 @@ def run(execution: Execution) -> Mapping[str, Any]:
     ids = list(unjudged(judge).values_list("pk", flat=True)[: max(0, limit - done) if limit is not None else None])
     total = done + len(ids)
     spent = mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0)
+    if (left := budgeting.for_judges(judge.project)) is not None:  # what the project has, whatever this run may spend
+        budget = min(spent + left, budget) if budget is not None else spent + left
     execution.progress(done, total, note=f"asking {judge}", cost=spent)
     answering = judge_of(judge)
     for start in range(0, len(ids), BATCH):

@@ -602,3 +602,13 @@ def test_a_gain_model_that_does_not_predict_refuses_and_says_why(by: User) -> No
 def test_too_little_to_simulate_on_is_said() -> None:
     with pytest.raises(Invalid, match="it takes 20"):
         route(make_judged([0.5]), policy="random", simulate=True)
+
+
+def test_a_judge_stops_where_the_projects_budget_does() -> None:
+    project = make_project()
+    for _ in range(3):
+        make_comparison(project)
+    judge = make_judge(project, model="scripted", config={"backend": {"qualities": {}, "skill": 0.9, "seed": 1}})
+    Project.objects.filter(pk=project.pk).update(budget=0)
+    run = verbs.run_here("judge", Project.objects.get(pk=project.pk), {"judge": judge.name, "budget": "5"})
+    assert (run.result["comparisons"], run.result["stopped_by"]) == (0, "budget")

@@ -13,7 +13,7 @@ from django.db.models import Avg, Count, Q, Sum
 from annotate.models import Form, Judge, JudgeCall, Rater, Rubric
 from annotate.services import projects
 from curation.models import RaterSkill
-from curation.services import people
+from curation.services import admitting, people
 from curation.stats import Estimate
 from tiebreak.accounts.models import Project
 
@@ -83,10 +83,12 @@ class JudgeLine:
     latency_ms: float | None
     accuracy: Estimate
     consistency: Estimate
+    standing: admitting.Standing | None
+    """Whether its verdicts may settle a comparison, by gold or by the audit."""
 
 
 def judges(project: Project) -> list[JudgeLine]:
-    """The project's judges, newest first (four queries)."""
+    """The project's judges, newest first (seven queries)."""
     calls = {
         row["judge"]: row
         for row in JudgeCall.objects.filter(judge__project=project)
@@ -103,11 +105,16 @@ def judges(project: Project) -> list[JudgeLine]:
     accuracy, consistency = sides.accuracy(project), sides.consistency(project)
     none: dict[str, Any] = {"n": 0, "unparsed": 0, "failed": 0, "price": Decimal(0), "latency": None}
     found = Judge.objects.filter(project=project).select_related("rater", "rubric").order_by("-pk")
-    return [_judge_line(judge, calls.get(judge.pk, none), accuracy, consistency) for judge in found]
+    held = {rater.pk: standing for rater, standing in admitting.standings(project).items()}
+    return [_judge_line(judge, calls.get(judge.pk, none), accuracy, consistency, held) for judge in found]
 
 
 def _judge_line(
-    judge: Judge, row: Mapping[str, Any], accuracy: Mapping[int, Estimate], consistency: Mapping[int, Estimate]
+    judge: Judge,
+    row: Mapping[str, Any],
+    accuracy: Mapping[int, Estimate],
+    consistency: Mapping[int, Estimate],
+    held: Mapping[int, admitting.Standing],
 ) -> JudgeLine:
     rater = getattr(judge, "rater", None)
     key = rater.pk if rater else 0
@@ -120,6 +127,7 @@ def _judge_line(
         latency_ms=row["latency"],
         accuracy=accuracy.get(key, Estimate(None, reason="no comparison was judged by it and by people")),
         consistency=consistency.get(key, Estimate(None, reason="nothing was read in both orders")),
+        standing=held.get(key),
     )
 
 
