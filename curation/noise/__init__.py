@@ -25,6 +25,7 @@ from curation.noise.scores import (
     Scores,
     Suspicion,
     consensus_entropy,
+    rater_quality,
     reward_model_disagreement,
     suspicion,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "preset",
     "preview",
     "propose",
+    "rater_quality",
     "resolve",
     "reward_model_disagreement",
     "suspicion",

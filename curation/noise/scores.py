@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curation.stats import TIE, A, B, K, entropy
-from curation.stats.votes import FloatArray
+from curation.stats import CLASSES, TIE, A, B, K, Votes, entropy
+from curation.stats.aggregation import posterior_of
+from curation.stats.votes import FloatArray, IntArray
 
 _CAP: Final = 0.99
 """No evidence is surer than this, so that one confident source never silences the other."""
@@ -89,6 +90,76 @@ def _disagreement(score: float, posterior: FloatArray, q: float) -> str:
     label, other = ("b", "a") if posterior[B] > posterior[A] else ("a", "b")
     side, sure = (label, q) if q >= 0.5 else (other, 1 - q)
     return f"raters prefer {label} ({max(posterior[A], posterior[B]):.0%}), the reward model {side} ({sure:.0%})"
+
+
+FEW: Final = 10.0
+"""Votes of the crowd's mean rater that each rater is held to have given beside their own."""
+
+
+def rater_quality(
+    posterior: npt.ArrayLike, votes: Votes, confusion: FloatArray, n_votes: FloatArray, prior: FloatArray,
+    names: Sequence[str],
+) -> Scores:  # fmt: skip
+    """Probability that the label, the likeliest class of ``posterior`` [n, K], is wrong given who said what.
+
+    ``votes`` are of these n comparisons by R raters of ``confusion`` [R, K, K] over ``n_votes`` [R] votes, called by
+    ``names`` [R]; ``prior`` [K] is the share of each class. Whoever gave few votes is held to be like the others:
+    confusions are drawn to the crowd's mean by so many pseudo-votes (`FEW`). The score is 1 - P(label | votes) by Dawid
+    and Skene (1979), eq. 2.5, whatever method made the consensus. A comparison without votes: nan.
+    """
+    table = _posterior(posterior)
+    if len(votes.comparisons) != len(table):
+        raise ValueError("votes", f"votes of {len(table)} comparisons", len(votes.comparisons))
+    _check_raters(votes, confusion, names)
+    drawn = _drawn(confusion, n_votes)
+    label = table.argmax(axis=1)
+    voted = np.bincount(votes.comparison, minlength=len(table)) > 0
+    likely = posterior_of(votes, drawn, prior)
+    score = np.where(voted & ~np.isnan(table).any(axis=1), 1 - likely[np.arange(len(table)), label], np.nan)
+    skill = np.einsum("k,rkk->r", prior, drawn)
+    return Scores(score, _voters(score, label, votes, skill, names))
+
+
+def _check_raters(votes: Votes, confusion: FloatArray, names: Sequence[str]) -> None:
+    raters = len(votes.raters)
+    if confusion.shape != (raters, K, K) or len(names) != raters:
+        raise ValueError("confusion", f"an array of shape {(raters, K, K)}, and as many names", confusion.shape)
+
+
+def _drawn(confusion: FloatArray, n_votes: FloatArray) -> FloatArray:
+    """[R, K, K] drawn to the crowd's mean; a rater of whom nothing is known (nan, or no votes) is that mean."""
+    known = np.where(np.isnan(confusion).any(axis=(1, 2)), 0.0, n_votes)
+    mean = np.einsum("r,rij->ij", known, np.nan_to_num(confusion)) / known.sum() if known.sum() else _BLUNT
+    weight = (known / (known + FEW))[:, None, None]
+    drawn: FloatArray = weight * np.nan_to_num(confusion) + (1 - weight) * mean
+    return drawn
+
+
+_BLUNT: Final = np.full((K, K), 0.2) + 0.4 * np.eye(K)
+"""A crowd of which nothing is known is right more often than not."""
+
+
+def _voters(score: FloatArray, label: IntArray, votes: Votes, skill: FloatArray, names: Sequence[str]) -> list[str]:
+    """Who stands for the label and who against it, with how often each is right."""
+    order = np.argsort(votes.comparison, kind="stable")
+    starts = np.searchsorted(votes.comparison[order], np.arange(len(score) + 1))
+    told = [f"{name} ({s:.0%})" for name, s in zip(names, skill.tolist(), strict=True)]
+    value, rater = votes.value[order].tolist(), votes.rater[order].tolist()
+    texts = []
+    for i, (s, said) in enumerate(zip(score.tolist(), label.tolist(), strict=True)):
+        places = range(starts[i], starts[i + 1])
+        texts.append("" if np.isnan(s) else _sides(said, [(value[j], told[rater[j]]) for j in places]))
+    return texts
+
+
+def _sides(label: int, said: Sequence[tuple[int, str]]) -> str:
+    agree = [name for value, name in said if value == label]
+    other = [name for value, name in said if value != label]
+    return f"for {CLASSES[label]}: {_named(agree)}; against: {_named(other)}; right so often as in brackets"
+
+
+def _named(names: Sequence[str]) -> str:
+    return (", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")) or "nobody"
 
 
 def suspicion(causes: Iterable[Cause]) -> Suspicion:

@@ -1,87 +1,320 @@
-"""Noise: how doubtful each label is, by which method and because of what, and what the policy proposes to do."""
+"""Noise: how doubtful each label is, by which method and because of what, and what one score alone proposes.
+
+Labels are read as arrays, texts in blocks, and scores are written by COPY: a million labels take minutes, and the
+memory of one block of texts.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Max
+from psycopg.types.json import Jsonb
 
-from annotate.models import Adjudication
+from annotate.models import Comparison, Rater
 from curation import noise
-from curation.models import Consensus, NoiseScore, RewardMargin
+from curation.models import Aggregation, NoiseScore, RaterSkill
+from curation.noise.duplicates import Items, clusters, conflicts, items
+from curation.noise.rules import Texts, rules
+from curation.stats import K
+from curation.stats.votes import FloatArray, IntArray
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution
 
-BATCH: Final = 5_000
+from . import loading
+
+BLOCK: Final = 10_000
+PASTED: Final = 5
+"""A justification that its author gave on so many comparisons was pasted."""
+HERE: Final = tuple(name for name, method in noise.METHODS.items() if method.needs in ("votes", "margins", "text"))
+"""What this run scores. What needs training has a run of its own."""
+
+
+class Labelled(NamedTuple):
+    """n labels of a project that no adjudicator decided, in the order of their ids."""
+
+    project: Project
+    id: IntArray
+    posterior: FloatArray
+    """[n, K]"""
+    people: IntArray
+
+    @property
+    def side(self) -> IntArray:
+        """[n] -1 a, 0 a tie, 1 b."""
+        a, tie, b = self.posterior.T
+        side: IntArray = np.where(a > np.maximum(tie, b), -1, np.where(b > np.maximum(a, tie), 1, 0))
+        return side
+
+    def block(self, start: int) -> Labelled:
+        part = slice(start, start + BLOCK)
+        return self._replace(id=self.id[part], posterior=self.posterior[part], people=self.people[part])
+
+
+Score = Callable[[Labelled], noise.Scores]
 
 
 def run(execution: Execution) -> Mapping[str, Any]:
-    """Params: method, one of noise.METHODS or "all". Scores replace those of the same method."""
+    """Params: method, one of HERE or "all". Scores replace those of the same method, block by block.
+
+    A run that was stopped goes on behind the last block that it stored. Of two runs the later one's scores stand.
+    """
     project = execution.run.project
     if project is None:
         raise Invalid("Noise scores need a project.", field="project")
-    rows = list(
-        Consensus.objects.filter(comparison__project=project)
-        .exclude(comparison__in=Adjudication.objects.filter(current=True).values("comparison"))  # beyond doubt
-        .order_by("comparison_id")
-        .values_list("comparison_id", "p_a", "p_tie", "p_b", "n_annotators")
-    )
-    if not rows:
+    labels = _labels(project)
+    if not len(labels.id):
         raise Invalid("There is no consensus to doubt yet: aggregate first.", code="empty")
-    ids = [row[0] for row in rows]
-    posterior = np.array([row[1:4] for row in rows])
-    people = [row[4] for row in rows]
     wanted = execution.params["method"]
-    scores: dict[str, noise.Scores] = {}
-    if wanted in ("all", "consensus-entropy"):
-        scores["consensus-entropy"] = noise.consensus_entropy(posterior)
-    if wanted in ("all", "reward-model-disagreement"):
-        scores["reward-model-disagreement"] = noise.reward_model_disagreement(posterior, _margins(ids))
+    methods = HERE if wanted == "all" else (wanted,)
     actions: Counter[str] = Counter()
-    stored = 0
-    for method, found in scores.items():
-        stored += _store(execution, method, ids, people, found, actions)
-    record("noise.scored", execution.run, by=execution.run.created_by, project=project, scored=stored, **actions)
-    return {"methods": list(scores), "scored": stored, "decisions": dict(sorted(actions.items()))}
+    for number, method in enumerate(methods):
+        score, done = SCORERS[method](labels), _done(execution, method, labels)
+        for start in range(done, len(labels.id), BLOCK):
+            block = labels.block(start)
+            actions.update(_store(execution, method, block, score(block)))
+            at = number * len(labels.id) + start + len(block.id)
+            execution.progress(at, len(methods) * len(labels.id), note=noise.METHODS[method].label)
+        _forget(execution, method)
+    told = dict(sorted(actions.items()))
+    record("noise.scored", execution.run, by=execution.run.created_by, project=project, scored=actions.total(), **told)
+    return {"methods": list(methods), "scored": actions.total(), "decisions": told}
 
 
-def _margins(ids: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """[n] the latest model's margin for comparisons that it was not trained on; nan elsewhere."""
-    held_out = RewardMargin.objects.filter(comparison__in=ids, held_out=True).order_by("reward_model_id")
-    known = dict(held_out.values_list("comparison_id", "margin"))
-    return np.array([known.get(i, np.nan) for i in ids], dtype=np.float64)
+LABELS: Final = """
+SELECT k.comparison_id AS id, k.p_a, k.p_tie, k.p_b, k.n_annotators::int4 AS people
+FROM curation_consensus AS k JOIN annotate_comparison AS c ON c.id = k.comparison_id
+WHERE c.project_id = %(project)s AND c.status <> 'withdrawn'
+  AND NOT EXISTS (SELECT FROM annotate_adjudication AS d WHERE d.comparison_id = k.comparison_id AND d.current)
+"""
+COLUMNS: Final = {"id": "int8", "p_a": "float8", "p_tie": "float8", "p_b": "float8", "people": "int4"}
 
 
-def _store(
-    execution: Execution,
-    method: str,
-    ids: list[int],
-    people: list[int],
-    found: noise.Scores,
-    actions: Counter[str],
-) -> int:
-    rows = []
-    proposed = noise.propose(found.score, people).tolist()
-    for pk, code, score, cause in zip(ids, proposed, found.score.tolist(), found.text, strict=True):
-        if np.isnan(score):
-            continue
-        decision = noise.ACTIONS[code]
-        actions[decision] += 1
-        rows.append(
-            NoiseScore(
-                comparison_id=pk, method=method, score=min(1.0, max(0.0, score)), decision=decision, cause=cause[:500],
-                run=execution.run,
-            )
-        )  # fmt: skip
+def _labels(project: Project) -> Labelled:
+    """What an adjudicator decided is beyond doubt and is not among them."""
+    rows = loading.read(LABELS, COLUMNS, {"project": project.pk})
+    rows = rows[np.argsort(rows["id"])]
+    posterior = np.stack([rows["p_a"], rows["p_tie"], rows["p_b"]], axis=1)
+    return Labelled(project, rows["id"].astype(np.int64), posterior, rows["people"].astype(np.int64))
+
+
+# One function a method: it reads what it needs of the whole project, and gives the function that scores a block.
+
+
+def _entropy(labels: Labelled) -> Score:
+    return lambda block: noise.consensus_entropy(block.posterior)
+
+
+def _disagreement(labels: Labelled) -> Score:
+    margins = margins_of(labels.project, labels.id)
+    return lambda block: noise.reward_model_disagreement(block.posterior, margins[np.searchsorted(labels.id, block.id)])
+
+
+MARGINS: Final = """
+SELECT DISTINCT ON (m.comparison_id) m.comparison_id AS id, m.margin FROM curation_rewardmargin AS m
+JOIN annotate_comparison AS c ON c.id = m.comparison_id
+WHERE c.project_id = %(project)s AND m.held_out ORDER BY m.comparison_id, m.reward_model_id DESC
+"""
+
+
+def margins_of(project: Project, ids: IntArray) -> FloatArray:
+    """[n] reward(b) - reward(a) by the latest model, for comparisons that it was not trained on; nan elsewhere."""
+    rows = loading.read(MARGINS, {"id": "int8", "margin": "float8"}, {"project": project.pk})
+    return at(ids, rows["id"], rows["margin"].astype(np.float64), np.nan)
+
+
+def at(ids: IntArray, known: IntArray, values: FloatArray, otherwise: float) -> FloatArray:
+    """[n] the values of those ids (sorted) that are known."""
+    found = np.full(len(ids), otherwise)
+    place = np.searchsorted(ids, known)
+    inside = np.flatnonzero(place < len(ids))
+    same = inside[ids[place[inside]] == known[inside]]
+    found[place[same]] = values[same]
+    return found
+
+
+class _Crowd(NamedTuple):
+    """What the last aggregation says of its R raters."""
+
+    id: IntArray
+    """[R] sorted"""
+    name: tuple[str, ...]
+    confusion: FloatArray
+    n: FloatArray
+    prior: FloatArray
+
+
+def _quality(labels: Labelled) -> Score:
+    crowd = _crowd(labels.project)
+
+    def score(block: Labelled) -> noise.Scores:
+        said = loading.judgements_of(labels.project, block.id.tolist()).votes()
+        place = np.searchsorted(block.id, np.array(said.comparisons, dtype=np.int64))[said.comparison]
+        who = np.searchsorted(crowd.id, np.array(said.raters, dtype=np.int64))[said.rater]
+        votes = replace(
+            said, comparison=place, rater=who, comparisons=tuple(block.id.tolist()), raters=tuple(crowd.id.tolist())
+        )
+        return noise.rater_quality(block.posterior, votes, crowd.confusion, crowd.n, crowd.prior, crowd.name)
+
+    return score
+
+
+def _crowd(project: Project) -> _Crowd:
+    """A rater who came after the aggregation, or of whom it says nothing, is one of whom nothing is known."""
+    current = Aggregation.objects.filter(project=project, current=True).first()
+    known = {s.rater_id: s for s in RaterSkill.objects.filter(aggregation=current)}
+    raters = list(Rater.objects.filter(project=project).order_by("pk").values_list("pk", "name"))
+    confusion = np.full((len(raters), K, K), np.nan)
+    n = np.zeros(len(raters))
+    for place, (pk, _) in enumerate(raters):
+        if pk in known and np.shape(known[pk].confusion) == (K, K):
+            confusion[place], n[place] = known[pk].confusion, known[pk].n
+    prior = np.array(current.prior if current and len(current.prior) == K else [1 / K] * K, dtype=np.float64)
+    ids = np.array([pk for pk, _ in raters], dtype=np.int64)
+    return _Crowd(ids, tuple(name for _, name in raters), confusion, n, prior)
+
+
+def _rules(labels: Labelled) -> Score:
+    pasted = _pasted(labels.project)
+
+    def score(block: Labelled) -> noise.Scores:
+        sides = dict(zip(block.id.tolist(), block.side.tolist(), strict=True))
+        return rules(
+            Texts(prompt, a, b, sides[pk], tuple(pasted.get(pk, ()))) for pk, _, prompt, a, b in _texts(block.id)
+        )
+
+    return score
+
+
+PASTES: Final = """
+SELECT comparison_id, words, n FROM (
+  SELECT j.comparison_id, left(j.justification, 200) AS words,
+         count(*) OVER (PARTITION BY j.rater_id, md5(lower(btrim(j.justification)))) AS n
+  FROM annotate_judgement AS j JOIN annotate_rater AS r ON r.id = j.rater_id
+  WHERE r.project_id = %s AND r.kind = 'annotator' AND j.current AND length(btrim(j.justification)) >= 20
+) AS said WHERE n >= %s ORDER BY comparison_id
+"""
+
+
+def _pasted(project: Project) -> dict[int, list[tuple[str, int]]]:
+    """By comparison, justifications of some length that their author gave again and again."""
+    found: dict[int, list[tuple[str, int]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(PASTES, [project.pk, PASTED])
+        for comparison, words, n in cursor.fetchall():
+            found.setdefault(comparison, []).append((words, n))
+    return found
+
+
+def _texts(ids: IntArray) -> Iterator[tuple[int, str, str, str, str]]:
+    """Id, external id, prompt, completion a and b of so many comparisons, in the order of their ids."""
+    rows = Comparison.objects.filter(pk__in=ids.tolist()).order_by("pk")
+    columns = ("pk", "external_id", "prompt__messages", "completion_a__text", "completion_b__text")
+    for pk, name, messages, a, b in rows.values_list(*columns):
+        yield pk, name, "\n".join(str(message["content"]) for message in messages), a, b
+
+
+def _conflicts(labels: Labelled) -> Score:
+    """Read all texts once, keeping fingerprints; the conflicts of the whole project are found together."""
+    prompt, a, b, names = _fingerprints(labels)
+    n = len(labels.id)
+    asked = clusters(prompt)
+    both = Items(np.concatenate([a.exact, b.exact]), np.concatenate([a.sketch, b.sketch]))
+    item = clusters(both, (np.arange(n), np.arange(n, 2 * n)))
+    pair = np.unique(np.concatenate([asked, asked]) * (item.max(initial=0) + 1) + item, return_inverse=True)[1]
+    found = conflicts(pair[:n], pair[n:], labels.side, names)
+
+    def score(block: Labelled) -> noise.Scores:
+        places = np.searchsorted(labels.id, block.id)
+        return noise.Scores(found.score[places], [found.text[place] for place in places.tolist()])
+
+    return score
+
+
+def _fingerprints(labels: Labelled) -> tuple[Items, Items, Items, list[str]]:
+    """Of the prompts and both completions of n labels, and the comparisons' names."""
+    parts: list[tuple[Items, Items, Items]] = []
+    names: list[str] = []
+    for start in range(0, len(labels.id), BLOCK):
+        rows = list(_texts(labels.block(start).id))
+        names += [row[1] for row in rows]
+        prompt, a, b = (items(row[column] for row in rows) for column in (2, 3, 4))
+        parts.append((prompt, a, b))
+    joined = [
+        Items(np.concatenate([each.exact for each in column]), np.concatenate([each.sketch for each in column]))
+        for column in zip(*parts, strict=True)
+    ]
+    return joined[0], joined[1], joined[2], names
+
+
+SCORERS: Final[Mapping[str, Callable[[Labelled], Score]]] = {
+    "consensus-entropy": _entropy,
+    "rater-quality": _quality,
+    "rules": _rules,
+    "conflicts": _conflicts,
+    "reward-model-disagreement": _disagreement,
+}
+
+
+# Storing
+
+FRESH: Final = """
+CREATE TEMPORARY TABLE fresh_noise (comparison_id bigint, score float8, decision text, cause text, details jsonb)
+"""
+# A run that came later has said something newer: its scores stay.
+UPSERT: Final = """
+INSERT INTO curation_noisescore (comparison_id, method, score, decision, cause, details, run_id)
+SELECT comparison_id, %(method)s, score, decision, cause, details, %(run)s FROM fresh_noise
+ON CONFLICT (comparison_id, method) DO UPDATE SET score = EXCLUDED.score, decision = EXCLUDED.decision,
+  cause = EXCLUDED.cause, details = EXCLUDED.details, run_id = EXCLUDED.run_id, created_at = now()
+WHERE curation_noisescore.run_id IS NULL OR curation_noisescore.run_id <= EXCLUDED.run_id
+"""
+FORGET: Final = """
+DELETE FROM curation_noisescore AS s USING annotate_comparison AS c
+WHERE c.id = s.comparison_id AND c.project_id = %(project)s AND s.method = %(method)s
+  AND (s.run_id IS NULL OR s.run_id < %(run)s)
+"""
+
+
+def _store(execution: Execution, method: str, block: Labelled, found: noise.Scores) -> Counter[str]:
+    """Write one block's scores; how many propose what."""
+    proposed = noise.propose(found.score, block.people)
+    scored = np.flatnonzero(~np.isnan(found.score))
+    details = found.details or [{}] * len(found.score)
     with transaction.atomic():
         execution.fence()
-        Project.objects.select_for_update(no_key=True).get(pk=execution.run.project_id or 0)  # two runs take turns
-        NoiseScore.objects.filter(comparison__project=execution.run.project, method=method).delete()
-        NoiseScore.objects.bulk_create(rows, batch_size=BATCH)
-    execution.progress(len(rows), len(ids), note=method)
-    return len(rows)
+        with connection.cursor() as cursor:
+            cursor.execute(FRESH)
+            with cursor.copy("COPY fresh_noise FROM STDIN") as copy:
+                for i in scored.tolist():
+                    score = min(1.0, max(0.0, float(found.score[i])))
+                    action = noise.ACTIONS[proposed[i]]
+                    copy.write_row((int(block.id[i]), score, action, found.text[i][:500], Jsonb(details[i])))
+            cursor.execute(UPSERT, {"method": method, "run": execution.run.pk})
+            cursor.execute("DROP TABLE fresh_noise")
+    counts = np.bincount(proposed[scored], minlength=len(noise.ACTIONS)).tolist()
+    return Counter({action: n for action, n in zip(noise.ACTIONS, counts, strict=True) if n})
+
+
+def _forget(execution: Execution, method: str) -> None:
+    """Scores of earlier runs are of labels that are none any more, or that the method cannot score now."""
+    with transaction.atomic():
+        execution.fence()
+        with connection.cursor() as cursor:
+            params = {"project": execution.run.project_id, "method": method, "run": execution.run.pk}
+            cursor.execute(FORGET, params)
+
+
+def _done(execution: Execution, method: str, labels: Labelled) -> int:
+    """Labels before this one were stored by an earlier attempt of this run."""
+    if execution.run.attempt <= 1:
+        return 0
+    last = NoiseScore.objects.filter(run=execution.run, method=method).aggregate(last=Max("comparison_id"))["last"]
+    return 0 if last is None else int(np.searchsorted(labels.id, last, side="right"))

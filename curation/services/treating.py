@@ -26,6 +26,7 @@ from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
 
 from . import loading, routing
+from .noise import at, margins_of
 from .words import told
 
 BATCH: Final = 2_000
@@ -350,11 +351,6 @@ SELECT s.comparison_id AS id, s.score FROM curation_noisescore AS s
 JOIN annotate_comparison AS c ON c.id = s.comparison_id
 WHERE c.project_id = %(project)s AND s.method = %(method)s
 """
-MARGINS: Final = """
-SELECT DISTINCT ON (m.comparison_id) m.comparison_id AS id, m.margin FROM curation_rewardmargin AS m
-JOIN annotate_comparison AS c ON c.id = m.comparison_id
-WHERE c.project_id = %(project)s AND m.held_out ORDER BY m.comparison_id, m.reward_model_id DESC
-"""
 
 
 def evidence(project: Project, policy: noise.Policy) -> Evidence:
@@ -364,8 +360,8 @@ def evidence(project: Project, policy: noise.Policy) -> Evidence:
     rows = rows[np.argsort(rows["id"])]
     ids, side = rows["id"].astype(np.int64), rows["side"].astype(np.int64)
     said = loading.read(PEOPLE, {"id": "int8", "people": "int4", "low": "int2", "high": "int2"}, params)
-    people = _at(ids, said["id"], said["people"].astype(np.float64), 0.0)
-    low, high = (_at(ids, said["id"], said[name].astype(np.float64), np.nan) for name in ("low", "high"))
+    people = at(ids, said["id"], said["people"].astype(np.float64), 0.0)
+    low, high = (at(ids, said["id"], said[name].astype(np.float64), np.nan) for name in ("low", "high"))
     flips = any(rule.action == "flip" for rule in policy.rules)
     labels = noise.Labels(
         id=ids,
@@ -379,21 +375,10 @@ def evidence(project: Project, policy: noise.Policy) -> Evidence:
 
 def _scores(project: Project, method: str, ids: IntArray) -> FloatArray:
     rows = loading.read(SCORES, {"id": "int8", "score": "float8"}, {"project": project.pk, "method": method})
-    return _at(ids, rows["id"], rows["score"].astype(np.float64), np.nan)
+    return at(ids, rows["id"], rows["score"].astype(np.float64), np.nan)
 
 
 def _margins(project: Project, ids: IntArray, side: IntArray) -> FloatArray:
     """[n] towards the label, of the latest reward model that did not train on it."""
-    rows = loading.read(MARGINS, {"id": "int8", "margin": "float8"}, {"project": project.pk})
-    towards: FloatArray = side * _at(ids, rows["id"], rows["margin"].astype(np.float64), np.nan)
+    towards: FloatArray = side * margins_of(project, ids)
     return towards
-
-
-def _at(ids: IntArray, known: IntArray, values: FloatArray, otherwise: float) -> FloatArray:
-    """[n] the values of those ids (sorted) that are known."""
-    found = np.full(len(ids), otherwise)
-    place = np.searchsorted(ids, known)
-    inside = np.flatnonzero(place < len(ids))
-    same = inside[ids[place[inside]] == known[inside]]
-    found[place[same]] = values[same]
-    return found

@@ -3,6 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from curation.management.base import RunCommand
+from curation.services.noise import HERE
 
 
 class Command(RunCommand):
@@ -11,4 +12,4 @@ class Command(RunCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--method", help="consensus-entropy, reward-model-disagreement or all (default)")
+        parser.add_argument("--method", help=f"{', '.join(HERE)}, or all (default)")
