@@ -25,6 +25,7 @@ from curation.stats import (
     side_bias,
     wilson,
 )
+from curation.stats.agreement import unselected
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
@@ -139,9 +140,13 @@ def _plain(facts: Any) -> Any:
 
 
 def alpha_of(votes: Votes, seed: int) -> Estimate:
-    """Krippendorff's ordinal alpha over the side (a, tie, b), with a bootstrap interval over comparisons."""
-    rng = np.random.default_rng(seed)
-    return krippendorff_alpha(votes.comparison, votes.rater, votes.value, level="ordinal", rng=rng)
+    """Krippendorff's ordinal alpha over the side (a, tie, b), with a bootstrap interval over comparisons.
+
+    Of each comparison the first votes count, equally many of all: where raters differ more are asked, and that alone
+    would move it.
+    """
+    first, rng = unselected(votes.comparison), np.random.default_rng(seed)
+    return krippendorff_alpha(votes.comparison[first], votes.rater[first], votes.value[first], level="ordinal", rng=rng)
 
 
 def _store(
