@@ -187,9 +187,7 @@ def report(found: list[tuple[dict[str, tuple[float, float]], gain.GainModel, flo
     )
     print(f"top-k above random at a quarter:   {shown(quarter, '+')}, above in {(quarter > 0).sum()} of {len(found)}")
     within = ", ".join(f"{band:.2f}" for band in bands)
-    print(
-        f"Spearman's ρ on unseen mixes: mean {np.mean(rho):.2f}, least {min(rho):.2f}; within thirds of the share {within}"
-    )
+    print(f"Spearman's ρ on unseen mixes: mean {np.mean(rho):.2f}, least {min(rho):.2f}; in thirds of shares {within}")
     return {
         "benchmark": "learned gain on ukpconvarg1, simulated judge",
         "ratio": round(float(b["model's pick"].mean() / pure.mean()), 4),

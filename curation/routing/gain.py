@@ -81,9 +81,8 @@ def mix(members: Mask, budget: int, rng: np.random.Generator) -> Mask:
     """
     n, n_tags = members.shape
     order = rng.permutation(n)
-    rank = np.full(n, n_tags)
-    for position, t in enumerate(rng.permutation(n_tags)):
-        rank = np.where(members[:, t] & (rank == n_tags), position, rank)
+    turns = members[:, rng.permutation(n_tags)]
+    rank = np.where(turns.any(axis=1), turns.argmax(axis=1), n_tags)  # the first of its tags to have its turn
     chosen = np.zeros(n, dtype=np.bool_)
     chosen[order[np.argsort(rank[order], kind="stable")][:budget]] = True
     return chosen
