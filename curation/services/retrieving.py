@@ -49,7 +49,7 @@ class Embedded(NamedTuple):
     b: Halves
 
 
-def encoder_of(project: Project) -> Encoder | None:
+def encoder_of(project: Project | int) -> Encoder | None:
     """Whose vectors the project has in full; None before its first embedding run ended."""
     row = ProjectEncoder.objects.filter(project=project).select_related("encoder").first()
     return row.encoder if row else None
@@ -92,7 +92,7 @@ FEW: Final = 20_000
 ITERATIVE: Final = (0, 8)  # the pgvector from which on HNSW reads on
 
 
-def similar(project: Project, ids: Sequence[int], k: int) -> list[Similar]:
+def similar(project: Project | int, ids: Sequence[int], k: int) -> list[Similar]:
     """The k nearest comparisons of each, whatever their state; nearest first."""
     return _nearest(project, ids, k, ANY)
 
@@ -154,14 +154,20 @@ def _mistakes(model: RewardModel) -> list[tuple[int, float]]:
 
 
 def _nearest(
-    project: Project, ids: Sequence[int], k: int, condition: str, *, without: Collection[int] = ()
+    project: Project | int, ids: Sequence[int], k: int, condition: str, *, without: Collection[int] = ()
 ) -> list[Similar]:
     encoder = encoder_of(project)
     if encoder is None or not ids or k < 1:
         return []
     pool = POOL.format(encoder=encoder.pk, condition=condition)
     within = {"d": encoder.dimension, "encoder": encoder.pk, "pool": pool}
-    given = {"project": project.pk, "ids": list(ids), "k": k, "without": list(without), "most": FEW + 1}
+    given = {
+        "project": project if isinstance(project, int) else project.pk,
+        "ids": list(ids),
+        "k": k,
+        "without": list(without),
+        "most": FEW + 1,
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(COUNT.format(**within), given)
         few = cursor.fetchone()[0] <= FEW

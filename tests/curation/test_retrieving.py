@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from annotate.models import Adjudication, Comparison
 from curation.models import ComparisonVector, Encoder, ProjectEncoder, RewardMargin, RoutingDecision
@@ -14,6 +15,7 @@ from tests.build import (
     make_aggregation,
     make_comparison,
     make_consensus,
+    make_member,
     make_model,
     make_project,
     make_user,
@@ -167,3 +169,19 @@ def test_a_return_without_neighbours_is_as_it_was(project: Project) -> None:
     put(project, "at 10", 10)
     assert "brought_forward" not in verbs.run_here("return", project, {"model": model.name}).result
     assert not RoutingDecision.objects.exists()
+
+
+# --- on a comparison's page -------------------------------------------------------------------------------------------
+
+
+def test_a_comparisons_page_lists_what_resembles_it(project: Project, client: Client) -> None:
+    here = put(project, "here", 0)
+    aggregation = make_aggregation(project)
+    for degrees in (10, 20, 30, 40, 50, 60):
+        make_consensus(aggregation, put(project, f"at {degrees}", degrees), (0.1, 0.0, 0.9))
+    bare = make_comparison(project, "bare")
+    client.force_login(make_member(project, "curator"), backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get(f"/p/ring/comparisons/{here.pk}/")
+    assert [each.line.external_id for each in page.context["life"].alike] == [f"at {d}" for d in (10, 20, 30, 40, 50)]
+    assert 'id="alike"' in page.content.decode()
+    assert 'id="alike"' not in client.get(f"/p/ring/comparisons/{bare.pk}/").content.decode()

@@ -19,9 +19,11 @@ from tiebreak.accounts.models import Project
 from tiebreak.core.models import Event
 from tiebreak.core.text import TextError, loads_strict
 
+from .. import retrieving
 from .paging import Cursor, Page, page_of
 
 EXCERPT: Final = 180
+ALIKE: Final = 5
 MOST_PROMPTS: Final = 2000
 # Entropy of the consensus in bits: log2(3) = 1.58 knows nothing at all, 1.0 is two sides in balance.
 CONSENSUS: Final = Consensus.objects.filter(comparison=OuterRef("pk"))
@@ -82,8 +84,13 @@ def comparisons(project: Project, filters: Filters, cursor: Cursor) -> Page[Line
     found = _filtered(Comparison.objects.filter(project=project), filters)
     if filters.q:
         found = _with_text(found, project, filters.q)
+    return page_of(found, cursor, make=_line, shown=_shown())
+
+
+def _shown() -> QuerySet[Comparison, dict[str, Any]]:
+    """Comparisons with what `_line` makes a line of."""
     last = KeyTextTransform("content", KeyTransform("-1", "prompt__messages"))
-    rows = Comparison.objects.annotate(
+    return Comparison.objects.annotate(
         excerpt=Left(Cast(last, TextField()), EXCERPT + 1),
         noise=Subquery(_noise().order_by("-score").values("decision")[:1], output_field=CharField()),
     ).values(
@@ -91,7 +98,6 @@ def comparisons(project: Project, filters: Filters, cursor: Cursor) -> Page[Line
         "consensus__p_a", "consensus__p_tie", "consensus__p_b", "consensus__entropy", "consensus__n_annotators",
         "consensus__n_judges",
     )  # fmt: skip
-    return page_of(found, cursor, make=_line, shown=rows)
 
 
 def _line(row: Mapping[str, Any]) -> Line:
@@ -178,6 +184,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """Another comparison that resembles one, by their embeddings."""
+
+    line: Line
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Life:
     """Everything that is known of one comparison."""
 
@@ -197,6 +211,8 @@ class Life:
     decisions: Sequence[Adjudication]
     flags: Sequence[Flag]
     comments: Sequence[Comment]
+    alike: Sequence[Alike]
+    """The nearest first; empty without embeddings."""
 
     @property
     def decision(self) -> Adjudication | None:
@@ -229,7 +245,17 @@ def life(comparison: Comparison) -> Life:
         decisions=list(comparison.adjudications.select_related("by")),
         flags=list(comparison.flags.select_related("rater", "resolved_by").order_by("id")),
         comments=list(comparison.comments.select_related("author")),
+        alike=alike(comparison),
     )
+
+
+def alike(comparison: Comparison) -> list[Alike]:
+    """The ALIKE comparisons of the project that resemble it most (one query where it has no embeddings, else five)."""
+    found = retrieving.similar(comparison.project_id, [comparison.pk], ALIKE)
+    near = {each.comparison: each.similarity for each in found}
+    rows = _shown().filter(pk__in=list(near)) if near else []
+    lines = sorted(map(_line, rows), key=lambda line: -near[line.pk])
+    return [Alike(line, near[line.pk]) for line in lines]
 
 
 def one(project: Project, pk: int) -> Comparison | None:
