@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -12,59 +12,58 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models_rt.rewards.config import TrainConfig
-from models_rt.rewards.fitting import Columns, fit, fit_epochs, margins_array
+from models_rt.rewards.fitting import fit, fit_epochs, margins_array
 from models_rt.rewards.folding import folds
 from models_rt.seeds import derive
+
+from .items import SPREADS, chosen_spread, effects
+from .material import Material
 
 Array = NDArray[np.float64]
 Step = Callable[[int, int], None]  # folds done, of so many
 
 
-def ensemble(
-    inputs: Tensor, columns: Columns, groups: Sequence[str], config: TrainConfig, l2: float, *, step: Step | None = None
-) -> Array:
-    """Margins [m, n] toward the labels: each row by another partition of the groups into folds, out of fold.
+def ensemble(material: Material, config: TrainConfig, l2: float, *, step: Step | None = None) -> Array:
+    """Margins [m, n] toward the labels: each row by another partition of the units into folds, out of fold.
 
-    Equal inputs and settings give equal margins. nan where the groups are fewer than two.
+    Equal inputs and settings give equal margins. nan where there are fewer than two units.
     """
     rows = [
-        partition(inputs, columns, groups, config, l2, k, step=_after(step, k * config.inner_folds, config))
+        partition(material, config, l2, k, step=_after(step, k * config.inner_folds, config))
         for k in range(config.partitions)
     ]
     return np.stack(rows)
 
 
-def partition(
-    inputs: Tensor,
-    columns: Columns,
-    groups: Sequence[str],
-    config: TrainConfig,
-    l2: float,
-    k: int,
-    *,
-    step: Step | None = None,
-) -> Array:
-    """Margins [n] by the k-th partition: one head a fold, taught by the other folds."""
+def partition(material: Material, config: TrainConfig, l2: float, k: int, *, step: Step | None = None) -> Array:
+    """Margins [n] by the k-th partition: one head a fold, taught by the other folds, and effects of recurring items."""
     seeded = replace(config, seed=derive(config.seed, "partition", k))
-    margins = np.full(len(groups), np.nan)
-    for number, (inside, outside) in enumerate(_splits(groups, seeded)):
-        head, _ = fit(inputs[inside], columns.of(inside), seeded, l2)
-        margins[outside.numpy()] = margins_array(head, inputs[outside])
+    recurring = material.recurring
+    margins = np.full((len(SPREADS) if recurring else 1, len(material)), np.nan)
+    for number, (inside, outside) in enumerate(splits(material.units, seeded)):
+        head, _ = fit(material.inputs[inside], material.columns.of(inside), seeded, l2)
+        known = margins_array(head, material.inputs)
+        if recurring and material.items is not None:
+            known_out = effects(known, material.items, material.columns, seeded, inside, outside)
+        else:
+            known_out = known[None, outside.numpy()]
+        margins[:, outside.numpy()] = known_out
         if step is not None:
             step(number + 1, config.inner_folds)
-    return margins
+    spread = chosen_spread(margins, material.columns.targets.double().numpy()) if recurring else 0
+    return margins[spread]
 
 
-def trajectories(inputs: Tensor, columns: Columns, groups: Sequence[str], config: TrainConfig, l2: float) -> Array:
+def trajectories(material: Material, config: TrainConfig, l2: float) -> Array:
     """Margins [e, n] after each epoch, of pairs that the head learning from the other folds never sees."""
-    found = np.full((config.epochs, len(groups)), np.nan)
-    for number, (inside, outside) in enumerate(_splits(groups, config)):
+    found = np.full((config.epochs, len(material)), np.nan)
+    for number, (inside, outside) in enumerate(splits(material.units, config)):
         epochs: list[Array] = []
 
         def watch(head: torch.nn.Module, epochs: list[Array] = epochs, outside: Tensor = outside) -> None:
-            epochs.append(margins_array(head, inputs[outside]))
+            epochs.append(margins_array(head, material.inputs[outside]))
 
-        fit_epochs(inputs[inside], columns.of(inside), config, l2, seed=number, watch=watch)
+        fit_epochs(material.inputs[inside], material.columns.of(inside), config, l2, seed=number, watch=watch)
         found[:, outside.numpy()] = np.stack(epochs)
     return found
 
@@ -76,7 +75,7 @@ class Rate(NamedTuple):
     threshold: float
 
 
-MOST = 0.49  # with half of the labels wrong there is nothing to learn
+MOST: Final = 0.49  # with half of the labels wrong there is nothing to learn
 
 
 def estimated_rate(margins: Array) -> Rate:
@@ -101,9 +100,9 @@ def rate_from_agreement(agreement: float) -> float:
     return float((1 - np.sqrt(2 * agreement - 1)) / 2)
 
 
-def _splits(groups: Sequence[str], config: TrainConfig) -> list[tuple[Tensor, Tensor]]:
-    """(inside, outside) of each fold as places; none where there is but one group."""
-    fold = folds(groups, config) if len(groups) else np.zeros(0, np.int64)
+def splits(units: Sequence[str], config: TrainConfig) -> list[tuple[Tensor, Tensor]]:
+    """(inside, outside) of each fold as places; none where there is but one unit."""
+    fold = folds(units, config) if len(units) else np.zeros(0, np.int64)
     numbers = np.unique(fold)
     if len(numbers) < 2:
         return []

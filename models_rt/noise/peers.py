@@ -7,7 +7,7 @@ heart looks easy to itself, but not to its peer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from models_rt.rewards.fitting import Columns, Learner, batches, margins, margin
 from models_rt.seeds import derive
 
 from .ensemble import Step
+from .material import Material
 
 Array = NDArray[np.float64]
-WARM_EPOCHS = 3  # over which the share that may teach sinks from 1 to 1 - η
+WARM_EPOCHS: Final = 3  # over which the share that may teach sinks from 1 to 1 - η
 
 
 class Review(NamedTuple):
@@ -46,18 +47,12 @@ def keep_share(epoch: int, rate: float) -> float:
     return 1 - rate * min(1.0, epoch / WARM_EPOCHS)
 
 
-def review(
-    inputs: Tensor,
-    columns: Columns,
-    config: TrainConfig,
-    l2: float,
-    rate: float,
-    *,
-    seed: int = 0,
-    step: Step | None = None,
-) -> Review:
-    """Train two peers over `config.epochs` on the same batches, from different starts."""
-    n = len(columns.targets)
+def review(material: Material, config: TrainConfig, rate: float, *, seed: int = 0, step: Step | None = None) -> Review:
+    """Train two peers over `config.epochs` on the same batches, from different starts.
+
+    Their L2 is the smallest of `config.l2`: a larger one is what noise asks for, and here noise is set aside instead.
+    """
+    inputs, columns, n, l2 = material.inputs, material.columns, len(material), min(config.l2)
     generators = [torch.Generator().manual_seed(derive(config.seed, "peer", seed, name)) for name in "ab"]
     peers = tuple(Learner(inputs.shape[-1], config, l2, generator) for generator in generators)
     shuffling = torch.Generator().manual_seed(derive(config.seed, "peer", seed, "batches"))

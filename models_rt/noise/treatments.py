@@ -7,7 +7,6 @@ epoch would throw good pairs out of easy batches and keep noise in hard ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +19,8 @@ from models_rt.rewards.config import TrainConfig
 from models_rt.rewards.fitting import Columns
 
 from .ensemble import Array, Step, ensemble, estimated_rate
-from .peers import review
+from .material import Material
+from .peers import Review, review
 
 CONFIDENT: Final = 1.0  # log-odds against a label from which it may be flipped
 WITNESSES: Final = 2  # models that must agree on that
@@ -39,18 +39,16 @@ class Treated:
     """What was done, for the model's record."""
 
 
-def treat(
-    inputs: Tensor, columns: Columns, groups: Sequence[str], config: TrainConfig, l2: float, *, step: Step | None = None
-) -> Treated:
-    """Apply `config.noise`. Labels of groups that cannot be held out are believed."""
-    every = torch.arange(len(groups))
-    if config.noise == "none" or len(set(groups)) < 2:
+def treat(material: Material, config: TrainConfig, l2: float, *, step: Step | None = None) -> Treated:
+    """Apply `config.noise`. Labels of units that cannot be held out are believed."""
+    every, columns = torch.arange(len(material)), material.columns
+    if config.noise == "none" or len(set(material.units)) < 2:
         return Treated(every, columns, False, {})
-    margins = ensemble(inputs, columns, groups, config, l2, step=step)
+    margins = ensemble(material, config, l2, step=step)
     rate = config.noise_rate or estimated_rate(margins.mean(axis=0)).value
     if config.noise == "peer-review":
-        return _reviewed(inputs, columns, config, l2, rate)
-    return _by_margins(margins, columns, config, rate)
+        return by_review(review(material, config, rate), columns, config, rate)
+    return by_margins(margins, columns, config, rate)
 
 
 def doubtful(score: Array, rate: float) -> NDArray[np.bool_]:
@@ -60,15 +58,16 @@ def doubtful(score: Array, rate: float) -> NDArray[np.bool_]:
     return chosen
 
 
-def _reviewed(inputs: Tensor, columns: Columns, config: TrainConfig, l2: float, rate: float) -> Treated:
+def by_review(reviewed: Review, columns: Columns, config: TrainConfig, rate: float) -> Treated:
     """Drop by the peers' mean margin over all pairs first, then learn from easy to hard."""
-    margin = review(inputs, columns, config, l2, rate).margins.mean(axis=0)
-    dropped = doubtful(margin, rate)
-    easy_first = torch.from_numpy(np.argsort(-margin, kind="stable")[: len(margin) - int(dropped.sum())].copy())
-    return Treated(easy_first, columns.of(easy_first), True, _facts(config, rate, dropped=int(dropped.sum())))
+    margin = reviewed.margins.mean(axis=0)
+    dropped = int(doubtful(margin, rate).sum())
+    easy_first = torch.from_numpy(np.argsort(-margin, kind="stable")[: len(margin) - dropped].copy())
+    return Treated(easy_first, columns.of(easy_first), True, _facts(config, rate, dropped=dropped))
 
 
-def _by_margins(margins: Array, columns: Columns, config: TrainConfig, rate: float) -> Treated:
+def by_margins(margins: Array, columns: Columns, config: TrainConfig, rate: float) -> Treated:
+    """Treat by out-of-fold margins [m, n]: Wang et al. 2024, with flips only where two models confidently agree."""
     mean, against = margins.mean(axis=0), (margins < 0).sum(axis=0)
     doubted = doubtful(mean, rate) if config.noise != "margin" else np.zeros(len(mean), dtype=bool)
     softened = doubted & config.noise.startswith("soften")
@@ -77,8 +76,7 @@ def _by_margins(margins: Array, columns: Columns, config: TrainConfig, rate: flo
     targets = torch.where(torch.from_numpy(flipped), 1 - columns.targets, columns.targets)
     changed = replace(columns, targets=torch.where(torch.from_numpy(softened), _soft(targets, config), targets))
     if config.noise.endswith("margin"):
-        known = np.where(flipped, 0.0 - mean, mean)
-        changed = replace(changed, offsets=torch.from_numpy(np.where(softened, 0.0, known)).float())
+        changed = replace(changed, offsets=torch.from_numpy(np.where(softened, 0.0, mean)).float())
     pairs = torch.from_numpy(np.flatnonzero(~dropped))
     counts = {"dropped": int(dropped.sum()), "flipped": int(flipped.sum()), "softened": int(softened.sum())}
     return Treated(pairs, changed.of(pairs), False, _facts(config, rate, **counts))

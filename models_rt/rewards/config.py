@@ -34,7 +34,8 @@ class TrainConfig:
     noise: str = "none"  # what becomes of doubtful labels: models_rt.noise.TREATMENTS
     noise_rate: float = 0.0  # share of wrong labels; 0 estimates it
     soften: float = 0.4  # probability that a softened label is wrong
-    partitions: int = 3  # of the groups into folds: models of each label in the ensemble
+    partitions: int = 3  # into folds: models of each label in the ensemble
+    noise_folds: str = "pair"  # what these folds keep whole: pair or group
     batch_size: int = 64
     seed: int = 0
     device: str = "cpu"
@@ -52,17 +53,22 @@ class TrainConfig:
             raise ValueError(f"l2: expected positive values, got {self.l2}")
         if not self.embed_scale > 0:
             raise ValueError(f"embed_scale: expected above 0, got {self.embed_scale}")
+        self._check_learning()
+        for name in ("inner_folds", "max_iterations", "batch_size", "epochs", "pairs_a_step", "partitions"):
+            if getattr(self, name) < (2 if name == "inner_folds" else 1):
+                raise ValueError(f"{name}: too small, got {getattr(self, name)}")
+
+    def _check_learning(self) -> None:
         if self.noise not in TREATMENTS:
             raise ValueError(f"noise: expected one of {', '.join(TREATMENTS)}, got {self.noise!r}")
+        if self.noise_folds not in ("pair", "group"):
+            raise ValueError(f"noise_folds: expected pair or group, got {self.noise_folds!r}")
         if not 0 <= self.noise_rate < 0.5:
             raise ValueError(f"noise_rate: expected from 0 to below 0.5, got {self.noise_rate}")
         if not 0 <= self.soften <= 0.5:
             raise ValueError(f"soften: expected from 0 to 0.5, got {self.soften}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate: expected above 0, got {self.learning_rate}")
-        for name in ("inner_folds", "max_iterations", "batch_size", "epochs", "pairs_a_step", "partitions"):
-            if getattr(self, name) < (2 if name == "inner_folds" else 1):
-                raise ValueError(f"{name}: too small, got {getattr(self, name)}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as saved beside the weights."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from . import head as head_kind
 from . import objective as objective_kind
 from .config import TrainConfig
 
+FEWEST_STEPS: Final = 32  # of an epoch: with fewer, a head would hardly leave its start
 Watch = Callable[[torch.nn.Module], None]  # called after each epoch
 
 
@@ -79,8 +81,14 @@ def fit(
 
 
 def fit_convex(inputs: Tensor, columns: Columns, config: TrainConfig, l2: float) -> torch.nn.Module:
-    """From zero by full-batch L-BFGS."""
-    head: torch.nn.Module = head_kind(config.head)(inputs.shape[-1])
+    """From zero to the optimum."""
+    return minimise(head_kind(config.head)(inputs.shape[-1]), inputs, columns, config, l2)
+
+
+def minimise(
+    head: torch.nn.Module, inputs: Tensor, columns: Columns, config: TrainConfig, l2: float
+) -> torch.nn.Module:
+    """Full-batch L-BFGS from where the head stands."""
     optimiser = torch.optim.LBFGS(
         head.parameters(), max_iter=config.max_iterations, history_size=20, line_search_fn="strong_wolfe"
     )
@@ -134,9 +142,9 @@ class Learner:
 
 
 def batches(pairs: Tensor, config: TrainConfig, generator: torch.Generator | None) -> Iterator[Tensor]:
-    """The pairs [k] in batches, shuffled where there is a generator."""
+    """The pairs [k] in batches, shuffled where there is a generator. Few pairs make small batches, not few steps."""
     shuffled = pairs if generator is None else pairs[torch.randperm(len(pairs), generator=generator)]
-    yield from shuffled.split(config.pairs_a_step)
+    yield from shuffled.split(max(1, min(config.pairs_a_step, len(pairs) // FEWEST_STEPS)))
 
 
 def _penalised(head: torch.nn.Module, inputs: Tensor, columns: Columns, config: TrainConfig, l2: float) -> Tensor:

@@ -18,8 +18,8 @@ class LinearHead(nn.Module):
         self.weight = nn.Parameter(torch.zeros(dimension))
 
     def reset(self, generator: torch.Generator) -> None:
-        """Draw a small start, for two heads that must not begin alike."""
-        nn.init.normal_(self.weight, std=len(self.weight) ** -0.5, generator=generator)
+        """Draw a start so small that the first steps outweigh it, for two heads that must not begin alike."""
+        nn.init.normal_(self.weight, std=0.1 * len(self.weight) ** -0.5, generator=generator)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [n, d] to rewards [n]."""

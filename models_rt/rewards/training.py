@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from models_rt import encoders
+from models_rt.noise.material import Material, items_of, units_of
 from models_rt.noise.treatments import treat
 from models_rt.records import PreferenceRow
 
@@ -68,7 +69,9 @@ def train(
     inputs, columns, groups = inputs_of(raw, scale, config), _columns(used, config), [row.group for row in used]
     validation, notes = _validate(inputs, columns, groups, config, report)
     l2 = _best(validation, config)
-    treated = treat(inputs, columns, groups, config, l2, step=lambda done, total: report("doubt", done, total))
+    completions = items_of(used)
+    material = Material(inputs, columns, units_of(used, completions, config), completions)
+    treated = treat(material, config, l2, step=lambda done, total: report("doubt", done, total))
     inputs, columns = inputs[treated.pairs], treated.columns
     if treated.facts:
         validation, notes = _validate(inputs, columns, [groups[i] for i in treated.pairs.tolist()], config, report)
