@@ -3,12 +3,13 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
-from . import api, routing_api
+from . import api, noise_api, routing_api
 
 router = SimpleRouter()
 router.register("datasets", api.DatasetViewSet, basename="api-datasets")
 router.register("reward-models", api.RewardModelViewSet, basename="api-reward-models")
 
+NOISE = "projects/<slug:slug>/noise/"
 ROUTING = "projects/<slug:slug>/routing/"
 VERSION = r"^datasets/(?P<name>[a-z0-9-]+)/versions/(?P<number>[0-9]{1,9}|latest)/"
 
@@ -21,6 +22,11 @@ urlpatterns = [
     path("projects/<slug:slug>/verbs/", api.VerbView.as_view(), name="api-verbs"),
     path("projects/<slug:slug>/agreement/", api.AgreementView.as_view(), name="api-agreement"),
     path("projects/<slug:slug>/judges/", api.JudgesView.as_view(), name="api-judges"),
+    path(NOISE, noise_api.NoiseView.as_view(), name="api-noise"),
+    path(NOISE + "preview/", noise_api.NoisePreviewView.as_view(), name="api-noise-preview"),
+    path(NOISE + "treatments/", noise_api.TreatmentsView.as_view(), name="api-noise-treatments"),
+    path(NOISE + "treatments/<int:pk>/undo/", noise_api.UndoTreatmentView.as_view(), name="api-noise-undo"),
+    path(NOISE + "decisions/", noise_api.NoiseDecisionView.as_view(), name="api-noise-decisions"),
     path(ROUTING + "policies/", routing_api.PoliciesView.as_view(), name="api-policies"),
     path(ROUTING + "policies/<int:pk>/activate/", routing_api.ActivatePolicyView.as_view(), name="api-policy-activate"),
     path(ROUTING + "policies/<int:pk>/retire/", routing_api.RetirePolicyView.as_view(), name="api-policy-retire"),

@@ -309,6 +309,15 @@ def policy_body(world: World) -> dict[str, Any]:
     return {"name": "newest", "kind": "uncertainty", "audit": 0.1, "exploration": 0.1}
 
 
+def noise_body(world: World) -> dict[str, Any]:
+    rule = {"methods": ["consensus-entropy"], "action": "soften", "at_least": 0.9}
+    return {"policy": {"rules": [rule]}}
+
+
+def doubt_body(world: World) -> dict[str, Any]:
+    return {"comparison": world.comparison.external_id, "action": "keep"}
+
+
 def policy(w: World) -> int:
     return w.policy.pk
 
@@ -564,6 +573,12 @@ ADDRESSES: Final = [
     Row("api-agreement", "GET", API_READ, slug, scopes=READERS),
     Row("api-judges", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-judges", "POST", API_CURATE, slug, judge_body, {Scope.CURATE}),
+    Row("api-noise", "GET", API_READ, slug, scopes=READERS),
+    Row("api-noise-preview", "POST", API_CURATE, slug, noise_body, {Scope.CURATE}),
+    Row("api-noise-treatments", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-noise-treatments", "POST", API_CURATE, slug, noise_body, {Scope.CURATE}),
+    Row("api-noise-undo", "POST", API_CURATE, within(pk=lambda w: w.treatment.pk), scopes={Scope.CURATE}),
+    Row("api-noise-decisions", "POST", API_CURATE, slug, doubt_body, {Scope.CURATE}),
     Row("api-policies", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-policies", "POST", API_CURATE, slug, lambda w: {"name": "newest", "kind": "random"}, {Scope.CURATE}),
     Row("api-policy-activate", "POST", API_CURATE, within(pk=policy), lambda w: {"share": 0.5}, {Scope.CURATE}),

@@ -215,9 +215,10 @@ def _potentials(loser: IntArray, winner: IntArray, used: BoolArray, n: int, *, t
         summed: FloatArray = np.bincount(head, flow, n) - np.bincount(tail, flow, n)
         return summed
 
-    s = np.zeros(n)
-    residual = (np.bincount(head, minlength=n) - np.bincount(tail, minlength=n)).astype(np.float64)
-    direction, norm = residual.copy(), float(residual @ residual)
+    s: FloatArray = np.zeros(n)
+    residual: FloatArray = (np.bincount(head, minlength=n) - np.bincount(tail, minlength=n)).astype(np.float64)
+    direction: FloatArray = residual.copy()
+    norm = float(residual @ residual)
     for _ in range(10 * int(np.sqrt(n)) + 100):
         if norm <= tol**2 * max(1, len(tail)):
             break

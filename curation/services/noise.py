@@ -245,8 +245,7 @@ def _fingerprints(labels: Labelled) -> tuple[Items, Items, Items, list[str]]:
     for start in range(0, len(labels.id), BLOCK):
         rows = list(_texts(labels.block(start).id))
         names += [row[1] for row in rows]
-        prompt, a, b = (items(row[column] for row in rows) for column in (2, 3, 4))
-        parts.append((prompt, a, b))
+        parts.append((items(row[2] for row in rows), items(row[3] for row in rows), items(row[4] for row in rows)))
     joined = [
         Items(np.concatenate([each.exact for each in column]), np.concatenate([each.sketch for each in column]))
         for column in zip(*parts, strict=True)
