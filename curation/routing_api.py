@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tiebreak.accounts.models import Project, Scope
+from tiebreak.accounts.models import Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
-from tiebreak.api.permissions import Scoped, project_for
+from tiebreak.api.permissions import Scoped
 
 from .models import RoutingDecision, RoutingPolicy
 from .serializers import ObjectField, Strict
@@ -107,17 +107,14 @@ class JudgeStandingOut(serializers.Serializer[reading.JudgeStanding]):
 
 
 class RoutingView(Scoped):
-    """What every view here shares: the project, for a reader or for a curator."""
+    """What every view here shares."""
 
     scopes: ClassVar[tuple[str, ...]] = (Scope.CURATE,)
-    request: Request
-    kwargs: dict[str, Any]
 
-    def project(self, can: Can = Can.CURATE) -> Project:
-        return project_for(self.request, self.kwargs["slug"], can)
-
-    def policy(self, pk: int) -> RoutingPolicy:
-        return get_object_or_404(RoutingPolicy.objects.select_related("project"), project=self.project(), pk=pk)
+    def policy(self, request: Request, slug: str, pk: int) -> RoutingPolicy:
+        """Of the project, for a curator."""
+        project = self.project(request, slug, Can.CURATE)
+        return get_object_or_404(RoutingPolicy.objects.select_related("project"), project=project, pk=pk)
 
 
 class PoliciesView(RoutingView, generics.ListAPIView[RoutingPolicy]):
@@ -127,13 +124,13 @@ class PoliciesView(RoutingView, generics.ListAPIView[RoutingPolicy]):
     queryset = RoutingPolicy.objects.none()
 
     def get_queryset(self) -> QuerySet[RoutingPolicy]:
-        return RoutingPolicy.objects.filter(project=self.project(Can.READ))
+        return RoutingPolicy.objects.filter(project=self.project(self.request, self.kwargs["slug"], Can.READ))
 
     @extend_schema(operation_id="routing_policy_create", request=RoutingPolicyIn, responses={201: RoutingPolicyOut})
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
         given = RoutingPolicyIn(data=request.data)
-        project = self.project()
+        project = self.project(request, slug, Can.CURATE)
         given.is_valid(raise_exception=True)
         said = given.validated_data
         policy = policies.create(project, said["name"], said["kind"], said.get("params") or {}, by=request.user)
@@ -145,7 +142,7 @@ class ActivatePolicyView(RoutingView, APIView):
     @idempotent
     def post(self, request: Request, slug: str, pk: int) -> Response:
         """Let a version decide its share from now on. Without a simulation, only with `unsimulated`."""
-        policy, given = self.policy(pk), ActivateIn(data=request.data)
+        policy, given = self.policy(request, slug, pk), ActivateIn(data=request.data)
         given.is_valid(raise_exception=True)
         return Response(RoutingPolicyOut(policies.activate(policy, by=request.user, **given.validated_data)).data)
 
@@ -155,7 +152,7 @@ class RetirePolicyView(RoutingView, APIView):
     @idempotent
     def post(self, request: Request, slug: str, pk: int) -> Response:
         """Its share falls to the default."""
-        return Response(RoutingPolicyOut(policies.retire(self.policy(pk), by=request.user)).data)
+        return Response(RoutingPolicyOut(policies.retire(self.policy(request, slug, pk), by=request.user)).data)
 
 
 class DecisionsView(RoutingView, generics.ListAPIView[RoutingDecision]):
@@ -165,17 +162,17 @@ class DecisionsView(RoutingView, generics.ListAPIView[RoutingDecision]):
     queryset = RoutingDecision.objects.none()
 
     def get_queryset(self) -> QuerySet[RoutingDecision]:
-        return reading.decisions(self.project(Can.READ))
+        return reading.decisions(self.project(self.request, self.kwargs["slug"], Can.READ))
 
     @extend_schema(operation_id="routing_override", request=OverrideIn, responses={201: RoutingDecisionOut})
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
         """Decide for the router, in your name, until it is lifted."""
-        project, given = self.project(), OverrideIn(data=request.data)
+        project, given = self.project(request, slug, Can.CURATE), OverrideIn(data=request.data)
         given.is_valid(raise_exception=True)
         said = given.validated_data
         comparison = get_object_or_404(project.comparisons.all(), external_id=said["comparison"])
-        decision = overriding.override(project, comparison.pk, said["to"], said["because"], by=request.user)  # type: ignore[arg-type]
+        decision = overriding.override(project, comparison.pk, said["to"], said["because"], by=request.user)
         return Response(RoutingDecisionOut(decision).data, status=201)
 
 
@@ -184,23 +181,23 @@ class LiftView(RoutingView, APIView):
     @idempotent
     def post(self, request: Request, slug: str, pk: int) -> Response:
         """Give the comparison back to the router."""
-        row = get_object_or_404(RoutingDecision, comparison__project=self.project(), pk=pk)
-        overriding.lift(row, by=request.user)  # type: ignore[arg-type]
+        row = get_object_or_404(RoutingDecision, comparison__project=self.project(request, slug, Can.CURATE), pk=pk)
+        overriding.lift(row, by=request.user)
         return Response(status=204)
 
 
 class BudgetView(RoutingView, APIView):
     @extend_schema(operation_id="routing_budget", responses=BudgetOut)
     def get(self, request: Request, slug: str) -> Response:
-        return Response(BudgetOut(budgeting.ledger(self.project(Can.READ))).data)
+        return Response(BudgetOut(budgeting.ledger(self.project(request, slug, Can.READ))).data)
 
     @extend_schema(operation_id="routing_budget_grant", request=GrantIn, responses={201: BudgetOut})
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
         """Grant more money or hours, or less; answers with the budget as it is then."""
-        project, given = self.project(), GrantIn(data=request.data)
+        project, given = self.project(request, slug, Can.CURATE), GrantIn(data=request.data)
         given.is_valid(raise_exception=True)
-        budgeting.grant(project, by=request.user, **given.validated_data)  # type: ignore[arg-type]
+        budgeting.grant(project, by=request.user, **given.validated_data)
         return Response(BudgetOut(budgeting.ledger(project)).data, status=201)
 
 
@@ -208,6 +205,6 @@ class JudgesOnTrialView(RoutingView, APIView):
     @extend_schema(operation_id="routing_judges", responses=JudgeStandingOut(many=True))
     def get(self, request: Request, slug: str) -> Response:
         """Which judges may settle a comparison, and why."""
-        project = self.project(Can.READ)
-        told = JudgeStandingOut(reading.standings(project), many=True).data
-        return Response(told)
+        project = self.project(request, slug, Can.READ)
+        lines: Any = reading.standings(project)
+        return Response(JudgeStandingOut(lines, many=True).data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -17,7 +17,7 @@ from annotate.models import Rater
 from curation.models import RoutingSettings
 from curation.stats import Estimate, wilson
 from curation.stats.anchoring import LEAST, admission
-from tiebreak.accounts.models import Project, User
+from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
@@ -145,18 +145,18 @@ def trusted(project: Project) -> bool:
     return RoutingSettings.objects.filter(project=project, trusted_at__isnull=False).exists()
 
 
-def trust(project: Project, because: str, *, by: User) -> RoutingSettings:
+def trust(project: Project, because: str, *, by: Any) -> RoutingSettings:
     """Let judges settle comparisons without gold or audit, in your name. Raises Invalid without a reason."""
     because = reason(because)
     return _set_trust(project, because, by=by, event="routing.judges_trusted")
 
 
-def distrust(project: Project, *, by: User) -> RoutingSettings:
+def distrust(project: Project, *, by: Any) -> RoutingSettings:
     """Back to the rule: only judges that gold or the audit slice admits settle anything."""
     return _set_trust(project, "", by=by, event="routing.trust_withdrawn")
 
 
-def _set_trust(project: Project, because: str, *, by: User, event: str) -> RoutingSettings:
+def _set_trust(project: Project, because: str, *, by: Any, event: str) -> RoutingSettings:
     with transaction.atomic():
         row, _ = RoutingSettings.objects.get_or_create(project=project)
         row.trusted_because, row.trusted_by = because, by if because else None

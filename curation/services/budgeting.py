@@ -12,7 +12,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 
 from curation.models import BudgetGrant, RoutingSettings
-from tiebreak.accounts.models import Project, User
+from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
@@ -149,7 +149,7 @@ def for_judges(project: Project) -> Decimal | None:
     return None if left is None else max(Decimal(0), left)
 
 
-def grant(project: Project, *, money: Decimal, hours: float, note: str, by: User) -> BudgetGrant:
+def grant(project: Project, *, money: Decimal, hours: float, note: str, by: Any) -> BudgetGrant:
     """So much more, or less where it is negative. Raises Invalid where it is nothing."""
     if not money and not hours:
         raise Invalid("money: expected an amount of money, of hours, or both; got neither.", field="money")
@@ -164,7 +164,7 @@ def grant(project: Project, *, money: Decimal, hours: float, note: str, by: User
     return row
 
 
-def configure(project: Project, *, by: User, **changes: Any) -> RoutingSettings:
+def configure(project: Project, *, by: Any, **changes: Any) -> RoutingSettings:
     """Change automatic, hourly_rate, currency or seconds."""
     with transaction.atomic():
         row, _ = RoutingSettings.objects.select_for_update().get_or_create(project=project)

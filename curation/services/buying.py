@@ -201,7 +201,7 @@ def _posterior(features: Features) -> npt.NDArray[np.float64]:
     p = features.column("judge_probability")
     belief = np.where(np.isnan(p), 0.5, p)
     posterior = np.stack([1 - belief, np.zeros(len(p)), belief], axis=1)
-    place = {pk: i for i, pk in enumerate(features.ids)}
+    place = {int(str(pk)): i for i, pk in enumerate(features.ids)}
     ids = list(place)
     for start in range(0, len(ids), 10_000):
         found = Consensus.objects.filter(comparison__in=ids[start : start + 10_000])
@@ -218,9 +218,9 @@ def _confusion(project: Project, kind: str, rater: int | None = None) -> npt.NDA
     if not found:
         wrong = (1 - ASSUMED_ACCURACY) / (K - 1)
         return np.full((K, K), wrong) + np.eye(K) * (ASSUMED_ACCURACY - wrong)
-    mean: npt.NDArray[np.float64] = np.average([c for c, _ in found], axis=0, weights=[n for _, n in found])
-    mean = np.maximum(mean, 1e-6)
-    return mean / mean.sum(axis=1, keepdims=True)
+    mean = np.maximum(np.average([c for c, _ in found], axis=0, weights=[n for _, n in found]), 1e-6)
+    shares: npt.NDArray[np.float64] = mean / mean.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _judges(project: Project, ids: Rows) -> tuple[Source, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from django.db import connection
@@ -56,7 +56,7 @@ def figures(project: Project, arms: Sequence[Arm]) -> list[Figure]:
     if len(arms) < 2:
         return []
     with connection.cursor() as cursor:
-        known = {"project": project.pk, "arms": [arm.name for arm in arms], "most": MOST}
+        known: dict[str, Any] = {"project": project.pk, "arms": [arm.name for arm in arms], "most": MOST}
         cursor.execute(OUTCOMES, known)
         rows = cursor.fetchall()
     names = [row[0] for row in rows]

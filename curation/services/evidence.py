@@ -165,7 +165,11 @@ def _joined(blocks: Sequence[Pool]) -> Pool:
     )
     return Pool(
         whole,
-        *(np.concatenate([block[i] for block in blocks]) for i in range(1, 6)),
+        ids=np.concatenate([block.ids for block in blocks]),
+        overlap=np.concatenate([block.overlap for block in blocks]),
+        seats=np.concatenate([block.seats for block in blocks]),
+        routed=np.concatenate([block.routed for block in blocks]),
+        trusted=np.concatenate([block.trusted for block in blocks]),
         known=[one for block in blocks for one in block.known],
     )
 
@@ -226,7 +230,7 @@ def margins(ids: Sequence[int]) -> dict[int, tuple[float, float | None]]:
 
 def _difficulties(ids: Sequence[int]) -> dict[int, float]:
     rows = Consensus.objects.filter(comparison__in=ids, difficulty__isnull=False)
-    return dict(rows.values_list("comparison_id", F("difficulty")))  # type: ignore[arg-type]
+    return dict(rows.values_list("comparison_id", F("difficulty")))
 
 
 def _known(ids: Sequence[int]) -> dict[int, Known]:

@@ -9,7 +9,7 @@ from django.db import transaction
 from annotate.models import Comparison
 from curation.models import Consensus, RoutingDecision
 from curation.routing import PERSON
-from tiebreak.accounts.models import Project, User
+from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Conflict, Invalid, NotFound
 from tiebreak.core.models import record
 from tiebreak.core.transitions import move
@@ -20,7 +20,7 @@ POLICY: Final = "by hand"
 WAYS: Final = ("people", "judge", "settled")
 
 
-def override(project: Project, comparison_id: int, to: str, because: str, *, by: User) -> RoutingDecision:
+def override(project: Project, comparison_id: int, to: str, because: str, *, by: Any) -> RoutingDecision:
     """Decide for the router. It leaves the comparison alone until `lift`.
 
     `people`: asked first, one more of them where it was full. `judge`: nobody else is asked. `settled`: the consensus
@@ -50,7 +50,7 @@ def override(project: Project, comparison_id: int, to: str, because: str, *, by:
     return decision
 
 
-def _to_people(comparison: Comparison, reason: str, by: User) -> None:
+def _to_people(comparison: Comparison, reason: str, by: Any) -> None:
     waits = comparison.status == Comparison.Status.OPEN and comparison.seats_taken < comparison.overlap
     if waits:
         Comparison.objects.filter(pk=comparison.pk).update(route="human", priority=Comparison.Priority.FIRST)
@@ -60,7 +60,7 @@ def _to_people(comparison: Comparison, reason: str, by: User) -> None:
         raise Conflict("This comparison was withdrawn, or an adjudicator decided it: reopen it first.", code="not_open")
 
 
-def _to_judge(comparison: Comparison, reason: str, by: User) -> None:
+def _to_judge(comparison: Comparison, reason: str, by: Any) -> None:
     if comparison.status != Comparison.Status.OPEN:
         raise Conflict(f"This comparison is {comparison.status}: nobody is asked about it.", code="not_open")
     if comparison.seats_taken and comparison.route == Comparison.Route.HUMAN:
@@ -70,13 +70,13 @@ def _to_judge(comparison: Comparison, reason: str, by: User) -> None:
     )
 
 
-def _settle(comparison: Comparison, reason: str, by: User) -> None:
+def _settle(comparison: Comparison, reason: str, by: Any) -> None:
     if not Consensus.objects.filter(comparison=comparison).exists():
         raise Invalid("to: there is no consensus to settle on: aggregate first, or decide it yourself.", field="to")
     move(comparison, Comparison.Status.SETTLED)
 
 
-def lift(decision: RoutingDecision, *, by: User) -> None:
+def lift(decision: RoutingDecision, *, by: Any) -> None:
     """Give the comparison back to the router, which decides it anew when it next routes."""
     project = Project.objects.get(comparisons=decision.comparison_id)
     mine: Any = RoutingDecision.objects.filter(pk=decision.pk, current=True, overridden_by__isnull=False)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from curation.models import RoutingPolicy
 from curation.routing import POLICIES, GainModel, Selector, selector
-from tiebreak.accounts.models import Project, User
+from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Conflict, Invalid, NotFound
 from tiebreak.core.models import record
 from tiebreak.core.transitions import move
@@ -89,7 +89,7 @@ def checked(kind: str, given: Mapping[str, Any]) -> PolicyParams:
         raise Invalid(f"{field}: {message}{got}.", field=field) from None
 
 
-def create(project: Project, name: str, kind: str, params: Mapping[str, Any], *, by: User | None) -> RoutingPolicy:
+def create(project: Project, name: str, kind: str, params: Mapping[str, Any], *, by: Any) -> RoutingPolicy:
     """A new draft: version 1 of a new name, the next one of a name that exists. Locks the project's row."""
     values = checked(kind, params).model_dump(mode="json")
     with transaction.atomic():
@@ -113,7 +113,7 @@ def next_version(project: Project, name: str) -> int:
     return (last or 0) + 1
 
 
-def activate(policy: RoutingPolicy, share: float, *, by: User | None, unsimulated: bool = False) -> RoutingPolicy:
+def activate(policy: RoutingPolicy, share: float, *, by: Any, unsimulated: bool = False) -> RoutingPolicy:
     """Let a version decide a share of the comparisons from now on; an active one gets another share.
 
     Raises Conflict `never_simulated` where nobody has seen what it would do, unless `unsimulated` says that this is
@@ -153,7 +153,7 @@ def _refuse_unlearned(policy: RoutingPolicy) -> None:
         raise Invalid(f"{policy} has no gain model that predicts: {why}.", code="not_learned")
 
 
-def retire(policy: RoutingPolicy, *, by: User | None) -> RoutingPolicy:
+def retire(policy: RoutingPolicy, *, by: Any) -> RoutingPolicy:
     """Let a version decide nothing more. What it decided stays; its share falls to the default."""
     with transaction.atomic():
         move(policy, RoutingPolicy.Status.RETIRED, share=0.0)
