@@ -62,7 +62,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
 from curation.routing import Decision, Evidence, Features, Item, extract, forecast, gain, proxy, uncertainty  # noqa: E402
 from curation.routing.learned import adaptive_overlap, expected_gain  # noqa: E402
 from curation.routing.policies import at_random  # noqa: E402
-from curation.routing.simulation import Recorded, Spent, replay  # noqa: E402
+from curation.routing.simulation import Recorded, Spent, agreement, replay  # noqa: E402
 from curation.routing.texts import cosine  # noqa: E402
 
 Array = npt.NDArray[np.float64]
@@ -358,10 +358,9 @@ def reward_accuracy(w: World, labels: Array) -> float:
     return float(np.nanmean(proxy.accuracy(w.reward.test @ fitted.weights, w.reward.reference)))
 
 
-def agreement(posterior: Array, held: Ints) -> float:
-    """Metric A: the likeliest class is what the held-out person said; of n equally likely ones each counts 1/n."""
-    top = posterior >= posterior.max(axis=1, keepdims=True) - 1e-9
-    return float((top[np.arange(len(held)), held] / top.sum(axis=1)).mean())
+def agreed(posterior: Array, held: Ints) -> float:
+    """Metric A."""
+    return float(agreement(posterior, held).mean())
 
 
 class Outcome(NamedTuple):
@@ -387,14 +386,14 @@ def outcome(data: Data, seed: int) -> Outcome:
     shorter = proxy.accuracy(w.reward.shorter - 0.5, w.reward.reference)
     verdicts = np.eye(3)[w.majority]
     references = {
-        "judges": (agreement(verdicts, w.held), reward_accuracy(w, side(verdicts))),
-        "people": (agreement(w.people_alone, w.held), reward_accuracy(w, side(w.people_alone))),
-        "both": (agreement(everything.posterior, w.held), reward_accuracy(w, taught(w, everything.bought))),
+        "judges": (agreed(verdicts, w.held), reward_accuracy(w, side(verdicts))),
+        "people": (agreed(w.people_alone, w.held), reward_accuracy(w, side(w.people_alone))),
+        "both": (agreed(everything.posterior, w.held), reward_accuracy(w, taught(w, everything.bought))),
         "shorter wins": (float("nan"), float(np.nanmean(shorter))),
     }
     pool_judgements = int((w.recorded.ballots >= 0).sum())
     return Outcome(
-        {name: [agreement(p.posterior, w.held) for p in at] for name, at in points.items()},
+        {name: [agreed(p.posterior, w.held) for p in at] for name, at in points.items()},
         {name: [reward_accuracy(w, taught(w, p.bought)) for p in at] for name, at in points.items()},
         {name: [p.human_share for p in at] for name, at in points.items()},
         {name: [p.money for p in at] for name, at in points.items()},
@@ -433,7 +432,11 @@ def report(name: str, found: list[Outcome]) -> dict[str, Any]:
         _table(metric, title, found)
     _health(found)
     answers = {policy: _answers_of(policy, found) for policy in LEARNED}
-    return {"answers": answers, "health": interval([o.rho or 0.0 for o in found])}
+    for policy, told in answers.items():
+        share, total = told["consensus"]["share_to_reach_people"], told["consensus"]["with_pilot"]
+        reached = "at no share" if share is None else f"at {share:.2f} of the pool, {total:.2f} with the pilot"
+        print(f"  {policy} has the consensus quality of all people {reached}")
+    return {"answers": answers, "rho": round(float(np.mean([o.rho or 0.0 for o in found])), 3)}
 
 
 def _table(metric: str, title: str, found: list[Outcome]) -> None:
@@ -519,13 +522,13 @@ def main() -> int:
 
 def _summary(told: dict[str, Any], seeds: int) -> dict[str, Any]:
     """People's judgements needed for the consensus quality of all of them, where that is least."""
-    needed = {name: set_["answers"]["adaptive"]["consensus"]["share_to_reach_people"] for name, set_ in told.items()}
-    known = [share for share in needed.values() if share]
+    needed = [told_["answers"]["adaptive"]["consensus"]["with_pilot"] for told_ in told.values()]
+    known = [share for share in needed if share is not None]
     return {
         "benchmark": "routing on recorded labels",
         "ratio": round(1 / min(known), 3) if known else 0.0,
         "target": 2.0,
-        "unit": "judgements of people for the consensus quality of them all: all / adaptive overlap, the better set",
+        "unit": "people's judgements for the consensus quality of all: all / adaptive with its pilot, the better set",
         "n": seeds,
         "reference": "all people's judgements without judges, same pool, same held-out people",
         "details": told,

@@ -104,10 +104,65 @@ class Spent(NamedTuple):
     posterior: FloatArray
     """[N, K]"""
 
-    def labels(self) -> IntArray:
-        """[N] the likeliest class; where two are equally likely, the one between them: a tie."""
-        top = self.posterior >= self.posterior.max(axis=1, keepdims=True) - 1e-9
-        return np.where(top.sum(axis=1) == 1, self.posterior.argmax(axis=1), 1)
+
+class Standing(NamedTuple):
+    """How good a policy's labels are at one cost."""
+
+    human_share: float
+    money: float
+    accuracy: Estimate
+    """Agreement with people held out, with its interval over comparisons."""
+    above_random: Estimate
+    """The difference from a person's judgement anywhere, at the same share, paired by comparison."""
+
+
+def agreement(posterior: FloatArray, held: IntArray) -> FloatArray:
+    """[N] 1 where the likeliest class is what was ``held`` [N] out; of n equally likely classes each counts 1/n.
+
+    Nan where nothing was held out (-1).
+    """
+    top = posterior >= posterior.max(axis=1, keepdims=True) - 1e-9
+    found = top[np.arange(len(held)), held] / top.sum(axis=1)
+    return np.where(held < 0, np.nan, found)
+
+
+def curve(
+    recorded: Recorded,
+    held: IntArray,
+    policy: Selector,
+    shares: Sequence[float],
+    *,
+    rng: np.random.Generator,
+    repeats: int = 5,
+    bundle: int | None = None,
+    exploration: float = 0.1,
+    audit_share: float = 0.1,
+    gain_model: GainModel | None = None,
+) -> list[Standing]:
+    """Quality against human share and money: `replay`, the mean of ``repeats``, beside random judgements.
+
+    ``held`` [N] is what a person said whose answer is not among the ballots; -1: nobody's.
+    """
+    if repeats < 1:
+        raise ValueError("repeats", "1 or more", repeats)
+    ours, chance = [], []
+    for _ in range(repeats):
+        ours.append(
+            replay(
+                recorded, policy, shares, rng=rng, bundle=bundle, exploration=exploration, audit_share=audit_share,
+                gain_model=gain_model,
+            )
+        )  # fmt: skip
+        chance.append(replay(recorded, at_random, shares, rng=rng, bundle=1))
+    known = held >= 0
+    ones = np.ones(int(known.sum()))
+    points = []
+    for spent, drawn in zip(zip(*ours, strict=True), zip(*chance, strict=True), strict=True):
+        right, lucky = (np.mean([agreement(p.posterior, held)[known] for p in at], axis=0) for at in (spent, drawn))
+        share, money = (float(np.mean([getattr(p, name) for p in spent])) for name in ("human_share", "money"))
+        accuracy, above = (bootstrap_ratio(values, ones, rng=rng) for values in (right, right - lucky))
+        points.append(Standing(share, money, accuracy, above))
+    return points
 
 
 def replay(

@@ -8,7 +8,7 @@ import pytest
 from curation.routing import Item, extract, uncertainty
 from curation.routing.learned import adaptive_overlap
 from curation.routing.policies import at_random
-from curation.routing.simulation import Recorded, replay
+from curation.routing.simulation import Recorded, Spent, agreement, curve, replay
 
 PERSON = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
 
@@ -27,8 +27,8 @@ def recorded(n: int = 300, votes: int = 4, seed: int = 0) -> tuple[Recorded, np.
     return Recorded(extract(items), base, said, PERSON, judge_price=0.1), truth
 
 
-def right(points: list, truth: np.ndarray) -> list[float]:
-    return [float((point.labels() == truth).mean()) for point in points]
+def right(points: list[Spent], truth: np.ndarray) -> list[float]:
+    return [float(agreement(point.posterior, truth).mean()) for point in points]
 
 
 def test_nothing_bought_is_what_the_judges_say_and_everything_is_everything() -> None:
@@ -77,10 +77,35 @@ def test_comparisons_nobody_has_judged_stay_as_they_are() -> None:
     assert (point.human_share, point.bought.sum()) == (0, 0)
 
 
-def test_a_tie_of_beliefs_is_labelled_a_tie() -> None:
-    world, _ = recorded(4)
-    (point,) = replay(world, at_random, [0.0], rng=np.random.default_rng(0))
-    assert point.labels()[2:].tolist() == [1, 1]
+def test_equally_likely_classes_each_count_their_part() -> None:
+    posterior = np.array([[0.5, 0.0, 0.5], [0.2, 0.2, 0.6], [1 / 3, 1 / 3, 1 / 3], [1.0, 0, 0]])
+    found = agreement(posterior, np.array([2, 2, 1, -1]))
+
+    assert found[:3] == pytest.approx([0.5, 1, 1 / 3])
+    assert np.isnan(found[3])
+
+
+def test_a_curve_has_quality_share_and_money_with_intervals() -> None:
+    world, truth = recorded(400)
+    nobody, some, everybody = curve(
+        world, truth, adaptive_overlap, [0, 0.3, 1], rng=np.random.default_rng(2), repeats=2, bundle=1
+    )
+
+    assert (nobody.human_share, nobody.money, nobody.above_random.value) == (0, 40, 0)
+    assert some.above_random.low is not None
+    assert some.above_random.low > 0  # see above: more than .03 better
+    assert everybody.accuracy.value is not None
+    assert everybody.accuracy.value > some.accuracy.value > nobody.accuracy.value  # type: ignore[operator]
+    assert everybody.money <= 40 + 4 * 400
+
+
+def test_what_nobody_was_held_out_of_is_left_out() -> None:
+    world, truth = recorded(40)
+    held = np.where(np.arange(40) < 10, truth, -1)
+    (point,) = curve(world, held, at_random, [0.0], rng=np.random.default_rng(0), repeats=1)
+    assert point.accuracy.n == 10
+    with pytest.raises(ValueError, match="repeats"):
+        curve(world, held, at_random, [0.0], rng=np.random.default_rng(0), repeats=0)
 
 
 def test_falling_shares_are_refused() -> None:
