@@ -162,8 +162,8 @@ class Demo:
 
     def _route(self) -> tuple[str, dict[str, Any], None]:
         result = self._verb("route", budget=JUDGED_BY_PEOPLE * 3, seed=SEED)
-        did = f"{result['human']} to people, {result['judge']} left to the judge, {result['audit']} of them audited"
-        return did, {k: result[k] for k in ("human", "judge", "audit", "exploration")}, None
+        did = f"{result['human']} to people, {result['audit']} of them to audit the judge; {result['held']} held back"
+        return did, {k: result[k] for k in ("human", "judge", "held", "audit", "exploration")}, None
 
     def _people(self) -> tuple[str, dict[str, Any], None]:
         made = self._simulate_people()
