@@ -88,13 +88,34 @@ def test_it_reaches_the_optimum_that_an_independent_search_finds() -> None:
     model, end = fit_model(votes, judge, 2000, 1e-7)
     at_fit = log_odds(model, end.parameters)
     rest = (votes, judge, model.pseudo_own, model.followed)
+    held = K + len(GUESSED) + K * K  # what the first stage found of all comparisons
 
-    found = minimize(lambda at: -from_definition(at, *rest), at_fit * 0.8, method="L-BFGS-B", options={"maxiter": 100})
+    def loss(free: np.ndarray) -> float:
+        return -from_definition(np.concatenate([at_fit[:held], free]), *rest)
+
+    found = minimize(loss, at_fit[held:] * 0.8, method="L-BFGS-B", options={"maxiter": 100})
 
     assert end.converged
     assert end.objective == pytest.approx(from_definition(at_fit, *rest), abs=1e-6)
     assert end.objective == pytest.approx(-found.fun, abs=0.02)
     assert end.objective > -found.fun - 1e-3
+
+
+def test_what_a_kind_is_found_to_be_does_not_depend_on_which_is_called_a() -> None:
+    votes, judge, _ = panel_world(3)
+    model, _ = fit_model(votes, judge, 2000, 1e-5)
+    assert model.pseudo_own == pytest.approx(model.pseudo_own[::-1, :, ::-1])
+
+
+@pytest.mark.statistical
+def test_raters_with_a_vote_each_do_not_bend_all_truth_into_one_class() -> None:
+    # 600 comparisons by three people each who judge nothing else. On such votes of UKP, before the classes' shares were
+    # held, one class came to explain 99 of 100: one row of each of thousands of matrices then fits its only vote.
+    votes, _, truth = panel_world(9, comparisons=600, people=4, each=3, judges=0, skill=0.6)
+    strangers = Votes.from_arrays(votes.comparison, np.arange(votes.n), votes.strength)
+    fit = joint(strangers)
+    assert fit.prior.max() < 0.65
+    assert right(fit.posterior, truth) > right(majority(strangers).posterior, truth) - 0.03
 
 
 def test_the_penalised_likelihood_never_falls() -> None:
@@ -108,8 +129,8 @@ def test_the_penalised_likelihood_never_falls() -> None:
 @pytest.mark.statistical
 @pytest.mark.parametrize("judges", [4, 8])
 def test_judges_who_are_wrong_together_do_not_outvote_two_people(judges: int) -> None:
-    # Judges repeat one opinion that is right in 35 of 100: on five seeds the consensus was .035 or more better than
-    # Dawid and Skene on people alone (.88 against .82), while theirs over all was .35, the judges' own rate.
+    # Judges repeat one opinion that is right in 35 of 100: on five seeds the consensus was .047 or more better than
+    # Dawid and Skene on people alone (.89 against .82), while theirs over all was .35, the judges' own rate.
     votes, judge, truth = panel_world(0, judges=judges)
     people = votes.select(~judge[votes.rater])
 
@@ -149,8 +170,8 @@ def test_good_judges_help_and_even_four_count_as_little_more_than_the_one_opinio
 
 @pytest.mark.statistical
 def test_on_people_alone_it_says_better_than_dawid_and_skene_what_a_person_will_say() -> None:
-    # Real votes, three of twenty held out, of 4 topics. On all topics: mean log-loss .930 against .977
-    # (crowd-bt, which knows the items: .887).
+    # Real votes, three of twenty held out, of 4 topics. On all topics: mean log-loss .907 against .977
+    # (crowd-bt, which knows the items: .861).
     data = ukp(topics=4)
     held = np.random.default_rng(0).random(len(data.comparison)) < 0.15
     votes = data.votes(~held, data.preference)
