@@ -69,20 +69,15 @@ def run(execution: Execution) -> Mapping[str, Any]:
     project = execution.run.project
     if project is None:
         raise Invalid("Noise scores need a project.", field="project")
-    labels = _labels(project)
+    labels = labelled(project)
     if not len(labels.id):
         raise Invalid("There is no consensus to doubt yet: aggregate first.", code="empty")
     wanted = execution.params["method"]
     methods = HERE if wanted == "all" else (wanted,)
     actions: Counter[str] = Counter()
     for number, method in enumerate(methods):
-        score, done = SCORERS[method](labels), _done(execution, method, labels)
-        for start in range(done, len(labels.id), BLOCK):
-            block = labels.block(start)
-            actions.update(_store(execution, method, block, score(block)))
-            at = number * len(labels.id) + start + len(block.id)
-            execution.progress(at, len(methods) * len(labels.id), note=noise.METHODS[method].label)
-        _forget(execution, method)
+        whole = len(methods) * len(labels.id)
+        actions.update(store(execution, method, labels, SCORERS[method](labels), number * len(labels.id), whole))
     told = dict(sorted(actions.items()))
     record("noise.scored", execution.run, by=execution.run.created_by, project=project, scored=actions.total(), **told)
     return {"methods": list(methods), "scored": actions.total(), "decisions": told}
@@ -97,7 +92,7 @@ WHERE c.project_id = %(project)s AND c.status <> 'withdrawn'
 COLUMNS: Final = {"id": "int8", "p_a": "float8", "p_tie": "float8", "p_b": "float8", "people": "int4"}
 
 
-def _labels(project: Project) -> Labelled:
+def labelled(project: Project) -> Labelled:
     """What an adjudicator decided is beyond doubt and is not among them."""
     rows = loading.read(LABELS, COLUMNS, {"project": project.pk})
     rows = rows[np.argsort(rows["id"])]
@@ -280,6 +275,17 @@ DELETE FROM curation_noisescore AS s USING annotate_comparison AS c
 WHERE c.id = s.comparison_id AND c.project_id = %(project)s AND s.method = %(method)s
   AND (s.run_id IS NULL OR s.run_id < %(run)s)
 """
+
+
+def store(execution: Execution, method: str, labels: Labelled, score: Score, before: int, total: int) -> Counter[str]:
+    """Score and write all labels block by block; how many propose what. Of the run's `total`, `before` came first."""
+    actions: Counter[str] = Counter()
+    for start in range(_done(execution, method, labels), len(labels.id), BLOCK):
+        block = labels.block(start)
+        actions.update(_store(execution, method, block, score(block)))
+        execution.progress(before + start + len(block.id), total, note=noise.METHODS[method].label)
+    _forget(execution, method)
+    return actions
 
 
 def _store(execution: Execution, method: str, block: Labelled, found: noise.Scores) -> Counter[str]:

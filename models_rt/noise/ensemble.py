@@ -16,7 +16,7 @@ from models_rt.rewards.fitting import fit, fit_epochs, margins_array
 from models_rt.rewards.folding import folds
 from models_rt.seeds import derive
 
-from .items import SPREADS, chosen_spread, effects
+from .items import chosen_spread, effects
 from .material import Material
 
 Array = NDArray[np.float64]
@@ -37,35 +37,62 @@ def ensemble(material: Material, config: TrainConfig, l2: float, *, step: Step |
 
 def partition(material: Material, config: TrainConfig, l2: float, k: int, *, step: Step | None = None) -> Array:
     """Margins [n] by the k-th partition: one head a fold, taught by the other folds, and effects of recurring items."""
-    seeded = replace(config, seed=derive(config.seed, "partition", k))
-    recurring = material.recurring
-    margins = np.full((len(SPREADS) if recurring else 1, len(material)), np.nan)
+    seeded = partition_config(config, k)
+    parts = []
     for number, (inside, outside) in enumerate(splits(material.units, seeded)):
-        head, _ = fit(material.inputs[inside], material.columns.of(inside), seeded, l2)
-        known = margins_array(head, material.inputs)
-        if recurring and material.items is not None:
-            known_out = effects(known, material.items, material.columns, seeded, inside, outside)
-        else:
-            known_out = known[None, outside.numpy()]
-        margins[:, outside.numpy()] = known_out
+        parts.append((outside, held_out(material, seeded, l2, inside, outside)))
         if step is not None:
             step(number + 1, config.inner_folds)
-    spread = chosen_spread(margins, material.columns.targets.double().numpy()) if recurring else 0
-    return margins[spread]
+    return joined(material, parts)
+
+
+def partition_config(config: TrainConfig, k: int) -> TrainConfig:
+    """The settings with the seed of the k-th partition."""
+    return replace(config, seed=derive(config.seed, "partition", k))
+
+
+def held_out(material: Material, config: TrainConfig, l2: float, inside: Tensor, outside: Tensor) -> Array:
+    """Margins [s, outside] by a head that the pairs inside teach, for each spread of the items' effects (s = 1: none).
+
+    One fold of a partition is a piece of work of its own: what is done need not be done again.
+    """
+    head, _ = fit(material.inputs[inside], material.columns.of(inside), config, l2)
+    if not material.recurring or material.items is None:
+        return margins_array(head, material.inputs[outside])[None]
+    known = margins_array(head, material.inputs)
+    return effects(known, material.items, material.columns, config, inside, outside)
+
+
+def joined(material: Material, parts: Sequence[tuple[Tensor, Array]]) -> Array:
+    """Margins [n] of a partition's folds (outside, margins [s, outside]), by the spread that all of them choose."""
+    if not parts:
+        return np.full(len(material), np.nan)
+    margins = np.full((len(parts[0][1]), len(material)), np.nan)
+    for outside, found in parts:
+        margins[:, outside.numpy()] = found
+    return margins[chosen_spread(margins, material.columns.targets.double().numpy()) if len(margins) > 1 else 0]
 
 
 def trajectories(material: Material, config: TrainConfig, l2: float) -> Array:
     """Margins [e, n] after each epoch, of pairs that the head learning from the other folds never sees."""
     found = np.full((config.epochs, len(material)), np.nan)
     for number, (inside, outside) in enumerate(splits(material.units, config)):
-        epochs: list[Array] = []
-
-        def watch(head: torch.nn.Module, epochs: list[Array] = epochs, outside: Tensor = outside) -> None:
-            epochs.append(margins_array(head, material.inputs[outside]))
-
-        fit_epochs(material.inputs[inside], material.columns.of(inside), config, l2, seed=number, watch=watch)
-        found[:, outside.numpy()] = np.stack(epochs)
+        found[:, outside.numpy()] = watched(material, config, l2, inside, outside, number)
     return found
+
+
+def watched(material: Material, config: TrainConfig, l2: float, inside: Tensor, outside: Tensor, number: int) -> Array:
+    """Margins [e, outside] after each epoch of a head that the pairs inside teach."""
+    epochs: list[Array] = []
+    fit_epochs(
+        material.inputs[inside],
+        material.columns.of(inside),
+        config,
+        l2,
+        seed=number,
+        watch=lambda head: epochs.append(margins_array(head, material.inputs[outside])),
+    )
+    return np.stack(epochs)
 
 
 class Rate(NamedTuple):

@@ -150,7 +150,7 @@ def test_a_run_goes_on_behind_the_last_block_that_it_stored(project: Project, mo
     run = ledger.start("noise", project=project, params={"method": "consensus-entropy"}, wake=False)
     execution = ledger.claim(run.pk)
     assert execution is not None
-    labels = service._labels(project)
+    labels = service.labelled(project)
     block = labels.block(0)
     service._store(execution, "consensus-entropy", block, noise.consensus_entropy(block.posterior))
     assert service._done(execution, "consensus-entropy", labels) == 0  # the first attempt begins at the beginning
