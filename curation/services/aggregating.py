@@ -31,7 +31,7 @@ from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution
 
-from . import consensus, live, loading
+from . import consensus, leanings, live, loading
 from .words import told
 
 AUTO: Final = "auto"
@@ -202,6 +202,7 @@ def _store_skills(row: Aggregation, votes: Votes, fit: Aggregate, judgements: lo
     side = side_bias(raters, values, judgements.a_first[known] == 1, n_raters=len(ids))
     gold = _gold(row.project, votes)
     said = np.bincount(votes.rater, minlength=len(ids))
+    biases = leanings.of_raters(row.project, votes, side)
     RaterSkill.objects.bulk_create(
         (
             RaterSkill(
@@ -219,6 +220,7 @@ def _store_skills(row: Aggregation, votes: Votes, fit: Aggregate, judgements: lo
                 gold_low=gold[i].low,
                 gold_high=gold[i].high,
                 gold_n=gold[i].n,
+                biases=biases[i],
             )
             for i, rater in enumerate(ids)
         ),

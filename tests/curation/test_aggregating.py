@@ -1,0 +1,177 @@
+"""Aggregation from the database to the database: what is read, by which method, and what is stored of it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+
+from annotate.models import Comparison, Judgement, Rater
+from curation.models import Aggregation, Consensus, RaterSkill
+from curation.services import aggregating, loading, verbs
+from curation.stats import METHODS, Reading, Votes, combine_readings
+from tests.build import make_comparison, make_judge, make_judgement, make_judgements, make_project
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Invalid
+from tiebreak.runs import ledger
+
+pytestmark = pytest.mark.django_db
+
+
+def make_world() -> Project:
+    """Prompts of three completions, each against each; three people, a judge in both orders, one rater for a always."""
+    project = make_project(overlap=3)
+    judge = make_judge(project, "heron", model="heron-2").rater
+    always = Rater.objects.create(project=project, kind="annotator", name="always-a")
+    for n in range(12):
+        for a, b, letters in (("good", "fair", "AAB"), ("good", "poor", "AAA"), ("fair", "poor", "ABA")):
+            texts = {"good": "long and **good** " * 3, "fair": "fair enough", "poor": "poor"}
+            comparison = make_comparison(project, f"{n}{a[0]}{b[0]}", prompt=f"q{n}", a=texts[a], b=texts[b], overlap=9)
+            make_judgements(comparison, letters)
+            make_judgement(comparison, always, -1)
+            make_judgement(comparison, judge, -2, repeat=0, order="ab")
+            make_judgement(comparison, judge, [-2, 1][n % 2], repeat=1, order="ba")
+    return project
+
+
+def aggregate(project: Project, method: str) -> dict[str, Any]:
+    result: dict[str, Any] = verbs.run_here("aggregate", project, {"method": method}).result
+    return result
+
+
+def test_readings_become_the_votes_that_they_become_one_by_one() -> None:
+    project = make_world()
+    Judgement.objects.filter(pk__in=list(Judgement.objects.values_list("pk", flat=True)[:3])).update(
+        preference=None, unparsed_because="no verdict"
+    )
+    rows = Judgement.objects.filter(preference__isnull=False).order_by("comparison_id", "rater_id", "repeat")
+    orders = {"ab": 1, "ba": 0}
+    expected = Votes.from_rows(
+        combine_readings(Reading(j.comparison_id, j.rater_id, j.preference, 1.0, orders[j.order or ""]) for j in rows)
+    )
+    votes = loading.judgements_of(project).votes()
+
+    def told(v: Votes) -> list[tuple[Any, ...]]:
+        named = ((v.comparisons[c], v.raters[r]) for c, r in zip(v.comparison, v.rater, strict=True))
+        return sorted(zip(named, v.value.tolist(), v.strength.tolist(), v.a_first.tolist(), strict=True))
+
+    assert told(votes) == told(expected)
+
+
+@pytest.mark.parametrize("method", [*METHODS])
+def test_every_method_stores_a_consensus_of_every_comparison(method: str) -> None:
+    project = make_world()
+    result = aggregate(project, method)
+    assert (result["method"], result["comparisons"]) == (method, 36)
+    row = Consensus.objects.get(comparison__external_id="0gp")
+    assert row.side == "a"
+    assert row.p_a + row.p_tie + row.p_b == pytest.approx(1)
+    assert (row.n_annotators, row.n_judges, row.n_readings, row.provisional) == (4, 1, 6, False)
+    assert len(Aggregation.objects.get(current=True).prior) == 3
+    assert RaterSkill.objects.count() == 5
+
+
+@pytest.mark.parametrize("method", [name for name, known in METHODS.items() if known.needs_pairs])
+def test_a_method_over_completions_is_refused_where_none_recurs(method: str) -> None:
+    project = make_project()
+    make_judgements(make_comparison(project), "AAB")
+    with pytest.raises(Invalid, match="here none does"):
+        aggregate(project, method)
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(Invalid, match="method"):
+        verbs.prepare("aggregate", make_project(), {"method": "oracle"})
+
+
+@pytest.mark.parametrize("letters", ["A", "TTT", "AAAA"])
+def test_one_comparison_is_enough(letters: str) -> None:
+    project = make_project(overlap=4)
+    make_judgements(make_comparison(project), letters)
+    for method in ("majority", "dawid-skene", "joint"):
+        aggregate(project, method)
+        assert Consensus.objects.get().side == ("tie" if letters[0] == "T" else "a")
+
+
+def test_the_hash_of_the_inputs_is_of_what_was_said_alone() -> None:
+    """The same judgements under other ids, written in another order: what was said, by whom and of what, counts."""
+    project = make_world()
+    before = loading.judgements_of(project).sha256
+    rows = list(Judgement.objects.order_by("-id").values("comparison_id", "rater_id", "preference", "repeat", "order"))
+    Judgement.objects.all().delete()
+    for row in rows:
+        Judgement.objects.create(**row)
+    assert loading.judgements_of(project).sha256 == before
+    Judgement.objects.filter(pk=Judgement.objects.order_by("id").first().pk).update(preference=3)  # type: ignore[union-attr]
+    assert loading.judgements_of(project).sha256 != before
+
+
+def test_a_comparison_that_is_withdrawn_in_between_gets_no_consensus(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_world()
+    fit_by = aggregating.fit_by
+
+    def and_then(*args: Any) -> Any:
+        Comparison.objects.filter(external_id="0gp").update(status="withdrawn")
+        return fit_by(*args)
+
+    monkeypatch.setattr(aggregating, "fit_by", and_then)
+    aggregate(project, "crowd-bt")
+    assert Consensus.objects.count() == 35
+    assert not Consensus.objects.filter(comparison__external_id="0gp").exists()
+
+
+def test_biases_of_raters_are_stored_with_their_intervals() -> None:
+    project = make_world()
+    aggregate(project, "dawid-skene")
+    biases = RaterSkill.objects.get(rater__name="always-a").biases
+    # In all 36 comparisons a is the longer one; layout differs in the 24 with the good one.
+    assert (biases["length"]["value"], biases["length"]["n"]) == (1.0, 36)
+    assert (biases["format"]["value"], biases["format"]["n"]) == (1.0, 24)
+    assert biases["length"]["low"] < 1.0
+    assert biases["self"] == {"value": None, "low": None, "high": None, "n": 0, "reason": "no observations"}
+    judge = RaterSkill.objects.get(rater__kind="judge").biases  # its family made a ("heron-1") in every comparison
+    assert (judge["self"]["value"], judge["self"]["n"]) == (1.0, 36)
+
+
+def test_rows_with_a_null_are_refused_rather_than_misread() -> None:
+    with pytest.raises(ValueError, match="none of them null"):
+        loading.read("SELECT 1::int8, NULL::int8", {"a": "int8", "b": "int8"})
+    assert len(loading.read("SELECT 1::int8 WHERE false", {"a": "int8"})) == 0
+
+
+def test_many_blocks_are_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "BLOCK", 100)
+    query = "SELECT g::int8, (g / 2.0)::float8 FROM generate_series(1, 1000) AS g"
+    rows = loading.read(query, {"n": "int8", "half": "float8"})
+    assert np.array_equal(np.sort(rows["n"]), np.arange(1, 1001))
+    assert np.array_equal(rows["half"], rows["n"] / 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_aggregations_at_once_leave_one_current_and_every_comparison_once() -> None:
+    project = make_world()
+    runs = [ledger.start("aggregate", project=project, params={"method": m}) for m in ("majority", "dawid-skene")]
+    barrier, errors = threading.Barrier(2), list[BaseException]()
+
+    def one(pk: int) -> None:
+        try:
+            barrier.wait(20)
+            ledger.execute(pk)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=(run.pk,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    current = Aggregation.objects.get(current=True)
+    assert Aggregation.objects.count() == 2
+    assert set(Consensus.objects.values_list("aggregation", flat=True)) == {current.pk}
+    assert Consensus.objects.count() == 36
