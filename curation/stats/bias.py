@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -215,6 +216,7 @@ def formatting(text: str) -> int:
     return len(_FORMAT.findall(text))
 
 
+@lru_cache(maxsize=4096)
 def family(model: str) -> str:
     """Whose model it is, by the beginning of its name without the organisation; otherwise the name's first words.
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from annotate.models import Comparison, Judgement, Rater
 from curation.models import RoutingSettings
+from curation.services import verbs
 from curation.services.reading import agreement as reading
 from curation.services.reading import planning, said
 from curation.stats import krippendorff_alpha
@@ -69,6 +70,9 @@ def test_random_labels_collected_adaptively_have_no_reliability_on_the_page(proj
         told = response.content.decode()
         assert "no reliability shown: the interval holds 0" in told
         assert "never from those that a recipe, a filter or an aggregation kept" in told
+    verbs.run_here("aggregate", project, {"method": "majority"})
+    home = desk.get(reverse("project", args=["p"])).context["home"]
+    assert home.people.low <= 0 <= home.people.high  # the overview says the same
     assert page.later == int((orders >= 3).sum()) > 0
     assert f"{page.later:,} later judgements do not count here" in told
 

@@ -23,8 +23,8 @@ from curation.stats.votes import FloatArray, IntArray
 from tiebreak.accounts.models import Project
 
 BoolArray = npt.NDArray[np.bool_]
-MOST: Final = 10_000
-"""Comparisons that a page reads: an interval over so many is within about one point, and the page within a second."""
+MOST: Final = 4_000
+"""Comparisons that a page reads: an interval over so many is about .02 to either side, and the page a second or two."""
 
 COUNT: Final = """
 SELECT count(DISTINCT j.comparison_id) FROM annotate_judgement j
