@@ -154,21 +154,31 @@ def _bands(thresholds: FloatArray, sharpness: float) -> FloatArray:
 
     Below a sharpness of 0.1 the scale means nothing, and the borders stay where they are for that.
     """
-    borders, width = _edges(thresholds) / max(sharpness, 0.1), POINTS[1] - POINTS[0]
-    return np.diff(np.clip((borders - POINTS[:, None]) / width + 0.5, 0.0, 1.0), axis=1)
+    borders, width = _borders(thresholds) / max(sharpness, 0.1), POINTS[1] - POINTS[0]
+    below = np.clip((borders - POINTS[:, None]) / width + 0.5, 0.0, 1.0)
+    return np.diff(below, axis=1, prepend=0.0, append=1.0)
 
 
-def _edges(thresholds: FloatArray) -> FloatArray:
-    """[answers + 1] borders of the answers, from -inf to inf."""
-    return np.concatenate([[-np.inf], -thresholds[::-1], thresholds, [np.inf]])
+def _borders(thresholds: FloatArray) -> FloatArray:
+    """[answers - 1] between the answers, from the lowest to the highest."""
+    return np.concatenate([-thresholds[::-1], thresholds])
+
+
+def _sides(thresholds: FloatArray, pulls: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """[..., answers - 1] log-probabilities of answering below and above each border, for pulls u · sharpness [...]."""
+    ahead = _borders(thresholds) - pulls[..., None]
+    below = -np.logaddexp(0, -ahead)
+    return below, below - ahead
 
 
 def _log_answers(thresholds: FloatArray, pulls: FloatArray) -> FloatArray:
-    """[..., answers] of pulls u · sharpness [...]: log(σ(high - pull) - σ(low - pull)), without their cancelling."""
-    edges = _edges(thresholds)
-    from_pull = edges - pulls[..., None]
-    gap = np.log(-np.expm1(edges[:-1] - edges[1:]))
-    return -np.logaddexp(0, -from_pull[..., 1:]) - np.logaddexp(0, from_pull[..., :-1]) + gap
+    """[..., answers] log(σ(high - pull) - σ(low - pull)): being below high, times above low, times a gap of the two."""
+    below, above = _sides(thresholds, pulls)
+    logs = np.zeros((*pulls.shape, 2 * len(thresholds) + 1))
+    logs[..., :-1] += below
+    logs[..., 1:] += above
+    logs[..., 1:-1] += np.log(-np.expm1(-np.diff(_borders(thresholds))))
+    return logs
 
 
 def _log_base(shape: FloatArray) -> FloatArray:
@@ -203,41 +213,31 @@ def _by_class(answers: FloatArray) -> FloatArray:
 
 
 def _sharpness_curve(sharpness: FloatArray, thresholds: FloatArray, table: FloatArray) -> Curve:
-    """Of the expected votes [points, R, answers], by rater."""
-    pulls = POINTS[:, None] * sharpness
-    below = _logistic(_edges(thresholds) - pulls[..., None])
-    both, dense = below[..., 1:] + below[..., :-1], below * (1 - below)
-    value = (table * _log_answers(thresholds, pulls)).sum(axis=(0, 2)) - (sharpness - SHARP) ** 2 / 2
-    slope = POINTS @ (table * (both - 1)).sum(axis=2) - (sharpness - SHARP)
-    bend = POINTS**2 @ (table * (dense[..., 1:] + dense[..., :-1])).sum(axis=2) + 1
-    return Curve(value, slope, bend)
+    """Of the expected votes [points, R, answers], by rater, but for what does not depend on the sharpness."""
+    below, above = _sides(thresholds, POINTS[:, None] * sharpness)
+    under, over = table[..., :-1], table[..., 1:]  # of each border
+    value = np.einsum("gre,gre->r", under, below) + np.einsum("gre,gre->r", over, above)
+    share, near = np.exp(below), under + over
+    slope = POINTS @ (np.einsum("gre,gre->gr", near, share) + table[..., -1] - table.sum(axis=2))
+    bend = POINTS**2 @ np.einsum("gre,gre,gre->gr", near, share, np.exp(above))
+    away = sharpness - SHARP
+    return Curve(value - away**2 / 2, slope - away, bend + 1)
 
 
 def _threshold_curve(
     thresholds: FloatArray, pulls: FloatArray, table: FloatArray
 ) -> tuple[float, FloatArray, FloatArray]:
     """Value, gradient [M] and minus the Hessian [M, M] of votes [pulls, answers] in the thresholds."""
-    edges = _edges(thresholds)
-    below = _logistic(edges - pulls[:, None])[:, 1:-1]
-    total, n = table.sum(axis=0), len(thresholds)
-    width = np.diff(edges)[1:-1]
-    spring = total[1:-1] / np.expm1(width)
-    stiff = total[1:-1] * np.exp(width) / np.expm1(width) ** 2
-    under, over = table[:, :-1], table[:, 1:]  # of each inner border
-    slope = (under * (1 - below) - over * below).sum(axis=0)
+    below, above = (np.exp(side) for side in _sides(thresholds, pulls))
+    under, over = table[:, :-1], table[:, 1:]
+    width, total = np.diff(_borders(thresholds)), table.sum(axis=0)[1:-1]
+    spring = total / np.expm1(width)  # by which the votes between two borders hold them apart
+    stiff = spring / -np.expm1(-width)
+    slope = (under * above - over * below).sum(axis=0)
     slope[1:] += spring
     slope[:-1] -= spring
-    bend = np.diag(((under + over) * below * (1 - below)).sum(axis=0))
-    inner = np.arange(len(width))
-    bend[inner, inner] += stiff
-    bend[inner + 1, inner + 1] += stiff
-    bend[inner, inner + 1] -= stiff
-    bend[inner + 1, inner] -= stiff
-    mirror = np.concatenate([-np.eye(n)[::-1], np.eye(n)])  # inner borders by thresholds
+    bend = np.diag(((under + over) * below * above).sum(axis=0))
+    bend += np.diag(np.append(stiff, 0)) + np.diag(np.append(0, stiff)) - np.diag(stiff, 1) - np.diag(stiff, -1)
+    mirror = np.concatenate([-np.eye(len(thresholds))[::-1], np.eye(len(thresholds))])  # borders by thresholds
     value = float((table * _log_answers(thresholds, pulls)).sum())
     return value, mirror.T @ slope, mirror.T @ bend @ mirror
-
-
-def _logistic(x: FloatArray) -> FloatArray:
-    share: FloatArray = 1 / (1 + np.exp(-np.clip(x, -700, 700)))
-    return share

@@ -6,7 +6,6 @@ rater times what was said. A model says how probable each state is and, in each,
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -171,6 +170,10 @@ class _Point(NamedTuple):
 class _Step(NamedTuple):
     at: FloatArray
     step: FloatArray
+    turn: FloatArray
+    """By how much the step differs from the one before."""
+    way: FloatArray
+    """From where the step before led to where this one leads."""
 
 
 def climb(layout: Layout, model: Model, start: FloatArray, *, max_iter: int, tol: float) -> Climb:
@@ -185,7 +188,7 @@ def climb(layout: Layout, model: Model, start: FloatArray, *, max_iter: int, tol
     while not converged and n_iter < max_iter:
         n_iter += 1
         plain = _step(layout, model, here)
-        past = [*past[-_DEPTH:], _Step(here.parameters, plain - here.parameters)]
+        past = [*past[-_DEPTH:], _after(past[-1] if past else None, here.parameters, plain - here.parameters)]
         there, leapt = _look(layout, model, _leap(past)), len(past) > 1
         if leapt and not there.objective >= here.objective:
             past, there, leapt = past[-_KEPT:], _look(layout, model, plain), False
@@ -208,14 +211,20 @@ def _moved(here: _Point, there: _Point) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(here.posterior, there.posterior, strict=True))
 
 
+def _after(last: _Step | None, at: FloatArray, step: FloatArray) -> _Step:
+    if last is None:
+        return _Step(at, step, np.zeros_like(at), np.zeros_like(at))
+    turn = step - last.step
+    return _Step(at, step, turn, at - last.at + turn)
+
+
 def _leap(past: list[_Step]) -> FloatArray:
     """Where the last plain step leads, less the mixture of earlier changes that would have made it shortest."""
-    at, step = past[-1]
-    if len(past) == 1:
-        return at + step
-    turns = np.stack([late.step - early.step for early, late in pairwise(past)])
-    ways = np.stack([late.at - early.at for early, late in pairwise(past)])
-    gram = turns @ turns.T
-    gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) + TINY
-    leap: FloatArray = at + step - np.linalg.solve(gram, turns @ step) @ (ways + turns)
+    leap = past[-1].at + past[-1].step
+    if len(past) > 1:
+        turns = np.stack([step.turn for step in past[1:]])
+        gram = turns @ turns.T
+        gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) + TINY
+        for share, step in zip(np.linalg.solve(gram, turns @ past[-1].step), past[1:], strict=True):
+            leap -= share * step.way
     return leap

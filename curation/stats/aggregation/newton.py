@@ -9,7 +9,8 @@ import numpy as np
 
 from curation.stats.votes import FloatArray
 
-_HALVINGS: Final = 30
+_HALVINGS: Final = 60
+_ROUNDING: Final = 1e-12
 
 
 class Curve(NamedTuple):
@@ -22,19 +23,19 @@ class Curve(NamedTuple):
 
 
 def ascend(curve: Callable[[FloatArray], Curve], start: FloatArray, *, steps: int) -> FloatArray:
-    """Newton's method, each step halved for as long as it would lead down; never lower than at ``start``."""
-    at = start
+    """Newton's method, each step halved for as long as it would lead down, but for rounding."""
+    here, at = curve(start), start
     for _ in range(steps):
-        here = curve(at)
-        step = here.slope / here.bend
-        at = at + _halved(curve, at, here.value, step)
+        at, here = _stepped(curve, at, here)
     return at
 
 
-def _halved(curve: Callable[[FloatArray], Curve], at: FloatArray, value: FloatArray, step: FloatArray) -> FloatArray:
+def _stepped(curve: Callable[[FloatArray], Curve], at: FloatArray, here: Curve) -> tuple[FloatArray, Curve]:
+    step, least = here.slope / here.bend, here.value - _ROUNDING * (1 + np.abs(here.value))
     for _ in range(_HALVINGS):
-        lower = ~(curve(at + step).value >= value)
+        there = curve(at + step)
+        lower = ~(there.value >= least)
         if not lower.any():
-            return step
+            return at + step, there
         step = np.where(lower, step / 2, step)
-    return np.where(lower, 0.0, step)
+    return at, here
