@@ -139,12 +139,13 @@ def slices(
     switched off by a small budget; no budget draws nothing.
     """
     _check(budget, exploration, audit_share)
+    n = int(budget)  # what is left over buys no judgement, and must not count in the probability
     judged = ~features.settled & ~np.isnan(features.column("judge_probability"))
     among = np.flatnonzero(judged)
-    audited = _draw(among, _share(audit_share, budget, rng), rng)
+    audited = _draw(among, _share(audit_share, n, rng), rng)
     left = _without(~features.settled, audited)
-    explored = _draw(np.flatnonzero(left), min(_share(exploration, budget, rng), int(budget) - len(audited)), rng)
-    probability = min(1.0, audit_share * budget / len(among)) if len(among) else 0.0
+    explored = _draw(np.flatnonzero(left), min(_share(exploration, n, rng), n - len(audited)), rng)
+    probability = min(1.0, audit_share * n / len(among)) if len(among) else 0.0
     return Slices(audited, explored, _without(left, explored), np.where(judged, probability, 0.0))
 
 
@@ -273,9 +274,9 @@ def _check(budget: float, exploration: float, audit_share: float) -> None:
         raise ValueError("exploration", f"at most 1 - audit_share = {1 - audit_share:g}", exploration)
 
 
-def _share(share: float, budget: float, rng: np.random.Generator) -> int:
+def _share(share: float, budget: int, rng: np.random.Generator) -> int:
     """So much of the budget, its fraction rounded up with the probability that it is."""
-    return min(int(budget), int(share * budget + rng.random()))
+    return min(budget, int(share * budget + rng.random()))
 
 
 def _draw(among: IntArray, n: int, rng: np.random.Generator) -> IntArray:

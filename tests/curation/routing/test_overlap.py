@@ -182,3 +182,10 @@ def test_the_same_seed_decides_the_same() -> None:
     first, second = (adaptive_overlap(world, budget=9, rng=np.random.default_rng(4)) for _ in range(2))
 
     assert first == second
+
+
+def test_money_that_buys_no_whole_judgement_draws_no_audit() -> None:
+    decided = adaptive_overlap(features(0.9, 0.9), budget=0.9, rng=rng(), audit_share=1, exploration=0)
+
+    assert not any(d.audit for d in decided)
+    assert {d.probability for d in decided} == {0.0}
