@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, cast
 from curation.stats.aggregation.contract import Aggregate, Aggregator
 from curation.stats.votes import BoolArray, Pairs, Votes
 
+AUTO: Final = "auto"
 HERE: Final = "curation.stats.aggregation"
 
 
@@ -69,11 +70,15 @@ METHODS: Final[Mapping[str, Method]] = {
 def resolve(method: str) -> Aggregator:
     """The function of a method. Raises ValueError with the known names for any other."""
     if method not in METHODS:
-        raise ValueError("method", f"one of {', '.join(METHODS)}", method)
+        raise ValueError("method", f"{AUTO} or one of {', '.join(METHODS)}", method)
     module, name = METHODS[method].path.split(":")
     return cast(Aggregator, getattr(import_module(module), name))
 
 
 def aggregate(votes: Votes, method: str, *, pairs: Pairs | None = None, is_judge: BoolArray | None = None) -> Aggregate:
-    """The consensus of the votes by a method of `METHODS`."""
+    """The consensus of the votes by a method of `METHODS`, or by the one that `choosing.choose` takes: "auto"."""
+    if method == AUTO:
+        from curation.stats.aggregation.choosing import choose
+
+        method = choose(votes, pairs=pairs, is_judge=is_judge).method
     return resolve(method)(votes, pairs=pairs, is_judge=is_judge)

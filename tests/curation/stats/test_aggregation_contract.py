@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from curation.stats import METHODS, A, B, K, Pairs, Votes, aggregate, dawid_skene, posterior_of, update_one
+from curation.stats.aggregation.choosing import choose
 from curation.stats.aggregation.contract import Aggregate
 from curation.stats.aggregation.methods import resolve
 
@@ -52,8 +53,16 @@ def test_every_method_of_the_table_is_there_and_takes_what_the_contract_says(nam
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"majority, .*graded, .*joint"):
+    with pytest.raises(ValueError, match=r"auto or one of majority, .*graded, .*joint"):
         aggregate(crowd(1), "guess")
+
+
+def test_auto_is_the_method_that_the_data_ask_for() -> None:
+    votes = crowd(1)
+
+    fit, chosen = aggregate(votes, "auto"), choose(votes, pairs=None, is_judge=None).method
+
+    np.testing.assert_array_equal(fit.posterior, aggregate(votes, chosen).posterior)
 
 
 @pytest.mark.parametrize("name", BY_VOTES)
