@@ -149,7 +149,8 @@ def update_one(
     """One comparison by its m votes and what is known of their raters: what a new judgement changes at once.
 
     ``values``, ``strength`` and ``weights`` are [m], ``confusions`` [m, K, K], ``base`` [K] (a row of `Aggregate.base`,
-    or its prior). Posterior [K] and signed strength; equal to what the fit that gave the confusions would say.
+    or its prior). Posterior [K] and signed strength: what the fit would say where confusions are all that it knows of
+    raters (Dawid-Skene, MACE), and where it knows more, a good guess until the next one.
     """
     m = len(values)
     if confusions.shape != (m, K, K):
