@@ -50,7 +50,8 @@ def choose(votes: Votes, *, pairs: Pairs | None = None, is_judge: BoolArray | No
 
     The rules come from what each method says of votes that it has not seen: people's on UKP, of which comparisons and
     votes were left out until items recurred m times with k votes each, 30 % of the raters answering by lot or none
-    (mean log-loss of a held-out vote / share of decided ones on the likelier side; two draws each, by the procedure in test_choosing.py):
+    (mean log-loss of a held-out vote / share of decided ones on the likelier side; two draws each; the
+    procedure is that of test_choosing.py):
 
     | k | m | by lot | majority | dawid-skene | joint | crowd-bt |
     |---|---|---|---|---|---|---|
