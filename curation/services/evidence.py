@@ -12,7 +12,8 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 
 from annotate.models import Comparison
 from curation.models import Consensus, RewardMargin, RoutingDecision
-from curation.routing import Features, Item, extract
+from curation.routing import FEATURES, Feature, Features, Item, extract
+from curation.routing.features import Read
 from tiebreak.accounts.models import Project
 
 from . import panels
@@ -119,8 +120,13 @@ def pool(
 
 COLUMNS: Final = (
     "pk", "overlap", "seats_taken", "route", "prompt__messages", "completion_a__text", "completion_b__text",
-    "metadata__language", "metadata__domain",
+    "metadata__language", "metadata__domain", "updated_at",
 )  # fmt: skip
+# What depends on more than the texts; all else is read once, and kept with the decision.
+LIVE: Final = frozenset({
+    "judge_probability", "judge_doubt", "judge_for_longer", "judge_inconsistency", "judge_disagreement", "margin",
+    "margin_size", "margin_deviation", "embedding_similarity", "novelty", "difficulty", "trust",
+})  # fmt: skip
 Row = tuple[Any, ...]
 
 
@@ -140,9 +146,9 @@ def _block(project: Project, rows: Sequence[Row], judges: Judges) -> Pool:
         admitted = {pk: said._replace(probability=weighed.get(pk, said.probability)) for pk, said in admitted.items()}
     unproven = opinions([pk for pk in ids if pk not in admitted], judges.unproven)
     found = Found(unproven | admitted, margins(ids), _difficulties(ids))
-    known = _known(ids)
+    known, told = _known(ids)
     return Pool(
-        features=extract(item(row, found) for row in rows),
+        features=_features(rows, found, told),
         ids=np.array(ids, dtype=np.int64),
         overlap=np.array([row[1] for row in rows], dtype=np.int64),
         seats=np.array([row[2] for row in rows], dtype=np.int64),
@@ -184,7 +190,7 @@ class Found(NamedTuple):
 
 def item(row: Row, found: Found) -> Item:
     """A comparison as pure code sees it, from a row of COLUMNS."""
-    pk, overlap, seats, _, messages, a, b, language, domain = row
+    pk, overlap, seats, _, messages, a, b, language, domain, _ = row
     opinion = found.opinions.get(pk)
     margin, deviation = found.margins.get(pk, (None, None))
     return Item(
@@ -233,12 +239,57 @@ def _difficulties(ids: Sequence[int]) -> dict[int, float]:
     return dict(rows.values_list("comparison_id", F("difficulty")))
 
 
-def _known(ids: Sequence[int]) -> dict[int, Known]:
-    """What was last decided. Few decisions differ, so equal ones are one object."""
+Told = Mapping[int, tuple[Any, Mapping[str, float]]]
+"""By comparison, when it was last decided and what was known of it."""
+
+
+def _known(ids: Sequence[int]) -> tuple[dict[int, Known], Told]:
+    """What was last decided, and by what. Few decisions differ, so equal ones are one object."""
     held = ExpressionWrapper(Q(reason__startswith=HELD), output_field=BooleanField())
     current = RoutingDecision.objects.filter(comparison__in=ids, current=True).annotate(held=held)
     rows = current.values_list(
-        "comparison_id", "route", "policy", "policy_version_id", "audit", "explored", "buys", "n", "held"
-    )
+        "comparison_id", "created_at", "features", "route", "policy", "policy_version_id", "audit", "explored", "buys",
+        "n", "held",
+    )  # fmt: skip
     same: dict[Known, Known] = {}
-    return {pk: same.setdefault(known := Known(*said), known) for pk, *said in rows}
+    known, told = {}, {}
+    for pk, at, features, *said in rows:
+        known[pk] = same.setdefault(one := Known(*said), one)
+        told[pk] = at, features
+    return known, told
+
+
+def _features(rows: Sequence[Row], found: Found, told: Told) -> Features:
+    """Of a block. Where texts are as they were when it was decided, only what is live is worked out anew."""
+    items = [item(row, found) for row in rows]
+    again = [i for i, row in enumerate(rows) if row[0] in told and _still(row, *told[row[0]])]
+    fresh = sorted(set(range(len(rows))) - set(again))
+    new = extract(items[i] for i in fresh)
+    table = np.full((len(rows), len(new.names)), np.nan)
+    table[fresh] = new.table
+    for i in again:
+        table[i] = [_value(feature, items[i], told[rows[i][0]][1]) for feature in FEATURES]
+    settled = np.array([one.settled for one in items], dtype=np.bool_)
+    return Features(tuple(row[0] for row in rows), new.names, table, settled)
+
+
+def _still(row: Row, at: Any, features: Mapping[str, float]) -> bool:
+    """What was told of the texts then holds now, and is all that is told of any text."""
+    return bool(row[-1] <= at) and features.keys() >= ALWAYS
+
+
+def _value(feature: Feature, item: Item, told: Mapping[str, float]) -> float:
+    if feature.name not in LIVE:
+        return told.get(feature.name, np.nan)
+    value = feature.compute(Read(item, [], [], [], True))
+    return np.nan if value is None else float(value)
+
+
+def _always() -> frozenset[str]:
+    """What is told of every text."""
+    plain = extract([Item(0, "Who?", "Ada.", "Bo.")])
+    return frozenset(name for name, value in zip(plain.names, plain.table[0], strict=True) if value == value) - LIVE
+
+
+ALWAYS: Final = _always() - frozenset({"constraints", "imperative", "creative", "complexity", "domain", "safety"})
+"""But for what is told of English alone."""

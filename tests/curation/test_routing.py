@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from annotate.models import Comparison, Judgement
 from curation.models import BudgetGrant, RoutingDecision, RoutingPolicy, RoutingSettings
-from curation.services import admitting, budgeting, buying, overriding, policies, rerouting, verbs
+from curation.routing import Item, extract
+from curation.services import admitting, budgeting, buying, evidence, overriding, policies, rerouting, verbs
 from tests.build import (
     make_aggregation,
     make_comparison,
@@ -236,6 +237,52 @@ def test_what_people_have_begun_stays_with_them() -> None:
     assert route(project, budget=0)["comparisons"] == 1
     assert to_people() == {"j000"}
     assert not RoutingDecision.objects.filter(comparison__external_id="j000").exists()
+
+
+def test_what_is_read_of_a_text_once_is_not_read_again_until_the_text_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_judged([0.6, 0.9])
+    route(project, budget=2)
+    before = RoutingDecision.objects.get(comparison__external_id="j000").features
+    read = list[int]()
+    original = evidence.extract
+
+    def counted(items: Any) -> Any:
+        listed = list(items)
+        read.append(len(listed))
+        return original(listed)
+
+    monkeypatch.setattr(evidence, "extract", counted)
+    Judgement.objects.filter(comparison__external_id="j000").update(probability_b=0.95)
+    route(project, budget=2)
+    assert read == [0]
+    after = RoutingDecision.objects.get(comparison__external_id="j000", current=True).features
+    assert after["judge_probability"] == 0.95
+    assert {k: v for k, v in after.items() if k not in evidence.LIVE} == {
+        k: v for k, v in before.items() if k not in evidence.LIVE
+    }
+    Comparison.objects.filter(external_id="j001").update(updated_at=timezone.now())
+    route(project, budget=2)
+    assert read == [0, 1]
+
+
+def test_only_what_is_named_live_depends_on_more_than_the_texts() -> None:
+    texts = {
+        "id": 1,
+        "prompt": "Why is it so? List two reasons.",
+        "completion_a": "It is.",
+        "completion_b": "It is so.",
+    }
+    plain = extract([Item(**texts)])
+    known = extract(
+        [
+            Item(
+                **texts, judge_probability=0.7, judge_inconsistency=0.5, judge_disagreement=0.3, margin=1.0,
+                margin_deviation=0.2, embedding_similarity=0.9, novelty=0.4, difficulty=0.2, trust=0.8,
+            )
+        ]
+    )  # fmt: skip
+    same = np.isclose(plain.table[0], known.table[0], equal_nan=True)
+    assert {name for name, one in zip(plain.names, same, strict=True) if not one} == evidence.LIVE
 
 
 # --- judges on trial --------------------------------------------------------------------------------------------------
