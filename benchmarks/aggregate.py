@@ -103,10 +103,13 @@ def ours_with_classifier(data: World, method: str) -> Outcome:
 def crowd_kit(data: World, method: str) -> Outcome:
     import pandas
     from crowdkit import aggregation
+    from sklearn.base import BaseEstimator
 
     makers: dict[str, Callable[[], Any]] = {
         "majority": aggregation.MajorityVote,
-        "weighted-majority": aggregation.Wawa,
+        "weighted-majority": type(
+            "Wawa", (aggregation.Wawa, BaseEstimator), {}
+        ),  # 1.4.2 lacks what scikit-learn asks for
         "dawid-skene": lambda: aggregation.DawidSkene(n_iter=100),
         "mace": lambda: aggregation.MACE(n_restarts=1),
         "glad": lambda: aggregation.GLAD(n_iter=100),
@@ -238,7 +241,8 @@ def compare(
     plain = data.data if isinstance(data, Ranking) else data
     own = measured(mine[0], data, mine[1], limit)
     if isinstance(own, str):
-        raise SystemExit(f"{name}: ours gave no figure: {own}")
+        line(name, f"{len(plain.rater):,}", None, None, 0, None, None, f"ours: {own}")
+        return {"n": len(plain.rater), "ratio": 0.0, "ours": own}
     other = theirs if isinstance(theirs, str) else measured(theirs[0], data, theirs[1], limit)
     stopped = isinstance(other, str) and other.startswith("stopped")
     took = limit if stopped else other.seconds if isinstance(other, Outcome) else None
