@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from annotate.models import Comparison, Judgement, Rater
+from annotate.models import Comparison, Judgement, Lane, Rater
 from curation.models import RoutingSettings
 from curation.services import verbs
 from curation.services.reading import agreement as reading
@@ -151,6 +151,15 @@ def test_agreement_is_sliced_by_aspect_metadata_generator_and_length(project: Pr
     assert {(row.label, row.people.n) for row in sources} == {("forum", 25), ("mail", 25)}
     assert sum(row.people.n for row in reading.page(project, by="length").rows) == 50
     assert {row.label for row in reading.page(project, by="generator").rows} == {"heron-1", "quill-l"}
+
+
+def test_agreement_is_sliced_by_the_language_that_raters_must_read(project: Project) -> None:
+    Lane.objects.create(project=project, number=1, language="de")
+    pair = people(project, 2)
+    for number, comparison in enumerate([*comparisons(project, 4), *comparisons(project, 4, lane=1)]):
+        for rater in pair:
+            build.make_judgement(comparison, rater, 1 if number % 2 else -1)
+    assert [(row.label, row.people.n) for row in reading.page(project, by="language").rows] == [("de", 4)]
 
 
 def test_the_database_counts_layout_as_the_code_does(project: Project) -> None:

@@ -45,6 +45,7 @@ SLICES: Final[Mapping[str, Any]] = {
     "": gettext_lazy("none: all together"),
     "aspect": gettext_lazy("aspect"),
     "generator": gettext_lazy("generator"),
+    "language": gettext_lazy("language"),
     "length": gettext_lazy("difference in length"),
     "strength": gettext_lazy("strength that the first rater named"),
 }
@@ -339,12 +340,18 @@ def _masks(said: Said, by: str) -> Iterator[tuple[str, BoolArray]]:
     elif by == "generator":
         for name in _generators(said)[:MOST_SLICES]:
             yield name, np.array([name in both for both in said.generators], dtype=bool)
+    elif by == "language":
+        yield from _alike(list(said.languages))
     else:
         key = by.removeprefix(METADATA)
-        values = np.array([str(metadata[key]) if key in metadata else "" for metadata in said.metadata], dtype=object)
-        has = np.array([key in metadata for metadata in said.metadata], dtype=bool)
-        for value, _n in Counter(values[has].tolist()).most_common(MOST_SLICES):
-            yield value, has & (values == value)
+        yield from _alike([str(metadata[key]) if key in metadata else "" for metadata in said.metadata])
+
+
+def _alike(values: Sequence[str]) -> Iterator[tuple[str, BoolArray]]:
+    """A slice of each value, the commonest first; of "" none."""
+    column = np.array(values, dtype=object)
+    for value, _n in Counter(value for value in values if value).most_common(MOST_SLICES):
+        yield value, column == value
 
 
 def _thirds(size: FloatArray) -> Iterator[tuple[str, BoolArray]]:

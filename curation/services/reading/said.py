@@ -33,7 +33,7 @@ JOIN annotate_comparison c ON c.id = j.comparison_id WHERE c.project_id = %(proj
 # Drawn by a hash of the id: the same ones each time, and whatever was judged when, by whom and how.
 COMPARISONS: Final = """
 WITH found AS MATERIALIZED (
-  SELECT c.id, c.metadata, c.completion_a_id, c.completion_b_id FROM annotate_comparison c
+  SELECT c.id, c.metadata, c.completion_a_id, c.completion_b_id, c.lane FROM annotate_comparison c
   WHERE c.project_id = %(project)s AND c.status <> 'withdrawn'
     AND (%(share)s >= 1 OR (hashint8(c.id)::bigint + 2147483648) < %(share)s * 4294967296)
     AND EXISTS (SELECT FROM annotate_judgement j WHERE j.comparison_id = c.id AND j.current)
@@ -45,8 +45,9 @@ WITH found AS MATERIALIZED (
 SELECT f.id, f.metadata, a.generator, b.generator, octet_length(a.text), octet_length(b.text),
   CASE WHEN %(texts)s THEN regexp_count(a.text, %(marks)s, 1, 'n') END,
   CASE WHEN %(texts)s THEN regexp_count(b.text, %(marks)s, 1, 'n') END,
-  coalesce(d.audit, false), d.comparison_id IS NOT NULL, d.probability
-FROM found f JOIN annotate_completion a ON a.id = f.completion_a_id
+  coalesce(d.audit, false), d.comparison_id IS NOT NULL, d.probability, coalesce(l.language, '')
+FROM found f LEFT JOIN annotate_lane l ON l.project_id = %(project)s AND l.number = f.lane
+JOIN annotate_completion a ON a.id = f.completion_a_id
 JOIN annotate_completion b ON b.id = f.completion_b_id LEFT JOIN drawn d ON d.comparison_id = f.id
 ORDER BY f.id
 """
@@ -92,6 +93,8 @@ class Said:
     """Judged comparisons of the project, of which these are all or a random part."""
     metadata: Sequence[Mapping[str, Any]]
     generators: Sequence[tuple[str, str]]
+    languages: Sequence[str]
+    """What a rater of the comparison must read; empty: anything."""
     longer: FloatArray
     """[c] bytes of b less those of a."""
     layout: FloatArray
@@ -130,6 +133,7 @@ def read(project: Project, *, texts: bool = True) -> Said:
         total=max(total, len(ids)),
         metadata=[json.loads(row[1]) for row in rows],
         generators=[(row[2], row[3]) for row in rows],
+        languages=[row[11] for row in rows],
         longer=lengths,
         layout=layout,
         audit=np.array([row[8] for row in rows], dtype=bool),
