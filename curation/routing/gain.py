@@ -302,10 +302,13 @@ def top_k(model: GainModel, has: Mask, k: int, rng: np.random.Generator) -> Mask
 
 
 def simulated(model: GainModel, has: Mask, k: int, rng: np.random.Generator, draws: int = 500) -> Mask:
-    """[N] of so many candidates with k comparisons for people, the one with the best predicted performance."""
+    """[N] of so many candidates with k comparisons for people, the one with the best predicted performance.
+
+    Fewer candidates where there are more than 100,000 comparisons, in proportion, to stay within seconds.
+    """
     best, mask = -np.inf, np.zeros(len(has), dtype=np.bool_)
     weights = has.astype(np.float64) / max(1, len(has))
-    for _ in range(draws):
+    for _ in range(max(20, min(draws, draws * 100_000 // max(1, len(has))))):
         candidate = mix(has, k, rng)
         predicted = float(model.predict((candidate @ weights)[None])[0])
         if predicted > best:

@@ -18,7 +18,7 @@ from curation.stats.votes import FloatArray, IntArray, K
 ASSUMED_ACCURACY: Final = 0.8
 """Of a person of whom nothing is known."""
 LEAST: Final = 1e-3
-"""Expected errors that a unit of money must take away to be worth spending."""
+"""Expected error that the price of a person's judgement must take away to be worth spending, in whatever currency."""
 
 
 def expected_gain(
@@ -67,7 +67,8 @@ def adaptive_overlap(
     """The next judgement where it most lowers the expected error for its price, from whichever source.
 
     The budget is money at the sources' prices; without prices a person's judgement costs 1. Audit and exploration buy
-    one person's judgement each. What gains ``least`` or less for a unit of money is not bought, so money may be left.
+    one person's judgement each. What takes ``least`` or less away for the price of a person's judgement, or in that
+    proportion for another price, is not bought, so money may be left.
     Without ``votes`` the judges' probability is the belief, and a person is assumed to be right four times in five.
     """
     evidence = _priced(_assumed(features) if votes is None else votes, prices)
@@ -83,7 +84,8 @@ def adaptive_overlap(
     )  # fmt: skip
     left = np.flatnonzero(drawn.left)
     money = budget - price * (len(drawn.audited) + len(drawn.explored))
-    bought = overlap.plan(_rows(evidence, left), budget=money, rng=rng, least=least, max_bundle=max_bundle)
+    unit = price or max((source.price for source in evidence.sources), default=0.0) or 1.0
+    bought = overlap.plan(_rows(evidence, left), budget=money, rng=rng, least=least / unit, max_bundle=max_bundle)
     return _told(features, evidence, drawn, left, bought, price)
 
 

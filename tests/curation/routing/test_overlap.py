@@ -189,3 +189,18 @@ def test_money_that_buys_no_whole_judgement_draws_no_audit() -> None:
 
     assert not any(d.audit for d in decided)
     assert {d.probability for d in decided} == {0.0}
+
+
+@pytest.mark.parametrize("currency", [1.0, 0.01, 150.0])
+def test_what_pays_does_not_depend_on_the_currency(currency: float) -> None:
+    posterior = np.random.default_rng(6).dirichlet(np.ones(3), size=30)
+    votes = Evidence(posterior, (person(30), Source("judge", 0.1, SIDES, np.ones(30, int))))
+    prices = {PERSON: currency, "judge": 0.1 * currency}
+    world = features(*[0.5] * 30)
+
+    here, there = (
+        adaptive_overlap(world, budget=8 * unit, rng=rng(), votes=votes, prices=told)
+        for unit, told in ((1.0, None), (currency, prices))
+    )
+
+    assert [(d.buy, d.n, d.audit) for d in here] == [(d.buy, d.n, d.audit) for d in there]
