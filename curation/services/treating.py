@@ -378,7 +378,16 @@ def _scores(project: Project, method: str, ids: IntArray) -> FloatArray:
     return at(ids, rows["id"], rows["score"].astype(np.float64), np.nan)
 
 
+FOLDS: Final = """
+SELECT s.comparison_id AS id, (s.details->>'mean')::float8 AS margin FROM curation_noisescore AS s
+JOIN annotate_comparison AS c ON c.id = s.comparison_id
+WHERE c.project_id = %(project)s AND s.method = 'ensemble-margin' AND jsonb_typeof(s.details->'mean') = 'number'
+"""
+
+
 def _margins(project: Project, ids: IntArray, side: IntArray) -> FloatArray:
-    """[n] towards the label, of the latest reward model that did not train on it."""
-    towards: FloatArray = side * margins_of(project, ids)
+    """[n] towards the label: the mean of the ensemble's folds, or else of the latest model that did not train on it."""
+    rows = loading.read(FOLDS, {"id": "int8", "margin": "float8"}, {"project": project.pk})
+    folds = at(ids, rows["id"], rows["margin"].astype(np.float64), np.nan)
+    towards: FloatArray = np.where(np.isnan(folds), side * margins_of(project, ids), folds)
     return towards

@@ -376,3 +376,18 @@ def test_a_flipped_label_is_flipped_in_the_version(project: Project, curator: Us
     assert model.margins.count() == 1
     assert (row["chosen_side"], row["chosen"][0]["content"]) == ("b", "second answer")
     assert row["noise_treatment"].startswith("flip: ")
+
+
+def test_the_margins_of_an_ensemble_go_before_those_of_a_model(project: Project) -> None:
+    """The model is 2 against c8 and c9; the ensemble, which did not see them either, is for c8."""
+    build.make_model(build.make_version(project, []), [one("c8"), one("c9")])
+    build.make_noise(one("c8"), method="ensemble-margin", score=0.1, details={"mean": 0.7})
+    build.make_noise(one("c7"), method="ensemble-margin", score=0.1, details={})
+    for name in ("c7", "c8", "c9"):
+        for method in (MODEL, RATERS):
+            build.make_noise(one(name), method=method, score=0.9)
+    flip = policy({"methods": [MODEL, RATERS], "action": "flip", "at_least": 0.8, "agree": True})
+    counted, labels = treating.preview(project, flip)
+
+    assert counted.counts["flip"] == 1
+    assert [int(labels.id[i]) for i in counted.examples["flip"]] == [one("c9").pk]
