@@ -56,6 +56,7 @@ messages: $(STAMP) ## collect the words to translate (needs gettext) and compile
 	$(BIN)/pybabel compile --domain django --directory platform/tiebreak/locale
 
 bench: $(STAMP) ## all benchmarks, into docs/performance.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/run.py performance
 
 bench-routing: $(STAMP) ## quality against the share of people, by policy; QUICK=--quick for two seeds
