@@ -16,7 +16,7 @@ from curation.routing import FEATURES, Feature, Features, Item, extract
 from curation.routing.features import Read
 from tiebreak.accounts.models import Project
 
-from . import panels
+from . import alike, panels
 from .panels import Panel
 
 BLOCK: Final = 10_000
@@ -110,9 +110,9 @@ def pool(
     many have been read.
     """
     blocks = []
-    done = 0
+    known, done = alike.verified(project), 0
     for block in _blocks(open_to_routing(project) if begun else open_to_routing(project).filter(seats_taken=0)):
-        blocks.append(_block(project, block, judges))
+        blocks.append(_block(project, block, judges, known))
         done += len(block)
         tell(done)
     return _joined(blocks)
@@ -138,14 +138,14 @@ def _blocks(rows: QuerySet[Comparison]) -> Iterator[list[Row]]:
         last = block[-1][0]
 
 
-def _block(project: Project, rows: Sequence[Row], judges: Judges) -> Pool:
+def _block(project: Project, rows: Sequence[Row], judges: Judges, verified: alike.Verified | None) -> Pool:
     ids = [row[0] for row in rows]
     admitted = opinions(ids, judges.admitted)
     if judges.panel and admitted:
         weighed = panels.believed(project, judges.panel, list(admitted))
         admitted = {pk: said._replace(probability=weighed.get(pk, said.probability)) for pk, said in admitted.items()}
     unproven = opinions([pk for pk in ids if pk not in admitted], judges.unproven)
-    found = Found(unproven | admitted, margins(ids), _difficulties(ids))
+    found = Found(unproven | admitted, margins(ids), _difficulties(ids), alike.alike(project, verified, ids))
     known, told = _known(ids)
     return Pool(
         features=_features(rows, found, told),
@@ -186,6 +186,7 @@ class Found(NamedTuple):
     opinions: Mapping[int, Opinion]
     margins: Mapping[int, tuple[float, float | None]]
     difficulties: Mapping[int, float]
+    near: Mapping[int, alike.Alike]
 
 
 def item(row: Row, found: Found) -> Item:
@@ -193,6 +194,7 @@ def item(row: Row, found: Found) -> Item:
     pk, overlap, seats, _, messages, a, b, language, domain, _ = row
     opinion = found.opinions.get(pk)
     margin, deviation = found.margins.get(pk, (None, None))
+    similarity, novelty, trust = found.near.get(pk, (None, None, None))
     return Item(
         id=pk,
         prompt="\n".join(m["content"] for m in messages),
@@ -205,6 +207,9 @@ def item(row: Row, found: Found) -> Item:
         margin=margin,
         margin_deviation=deviation,
         difficulty=found.difficulties.get(pk),
+        embedding_similarity=similarity,
+        novelty=novelty,
+        trust=trust,
         language=language if isinstance(language, str) else None,
         domain=domain if isinstance(domain, str) else None,
         settled=seats >= overlap,

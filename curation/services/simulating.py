@@ -155,7 +155,7 @@ def _decided(project: Project, ids: Sequence[int], judges: Sequence[int], most: 
     said = _people(ids)
     chosen = sorted(pk for pk, sides in said.items() if len(sides) > 1)
     chosen = chosen[:: max(1, -(-len(chosen) // max(1, most)))]
-    found = evidence.Found(evidence.opinions(chosen, judges), evidence.margins(chosen), {})
+    found = evidence.Found(evidence.opinions(chosen, judges), evidence.margins(chosen), {}, {})
     rows = Comparison.objects.filter(pk__in=chosen, project=project).order_by("pk")
     for *row, group in rows.values_list(*evidence.COLUMNS, "group"):
         first, *others = said[row[0]]

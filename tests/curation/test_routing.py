@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,16 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from annotate.models import Comparison, Judgement
-from curation.models import BudgetGrant, RoutingDecision, RoutingPolicy, RoutingSettings
+from curation.models import (
+    BudgetGrant,
+    CompletionVector,
+    Encoder,
+    ProjectEncoder,
+    PromptVector,
+    RoutingDecision,
+    RoutingPolicy,
+    RoutingSettings,
+)
 from curation.routing import Item, extract
 from curation.services import admitting, budgeting, buying, evidence, overriding, policies, rerouting, verbs
 from tests.build import (
@@ -409,6 +419,45 @@ def test_enough_gold_weighs_judges_against_each_other() -> None:
     features = RoutingDecision.objects.get(comparison=torn).features
     assert features["judge_probability"] > 0.9
     assert features["judge_disagreement"] == 1
+
+
+# --- embeddings -------------------------------------------------------------------------------------------------------
+
+
+def test_vectors_tell_what_is_new_and_how_far_judges_are_to_be_trusted_there() -> None:
+    project = make_project(overlap=2)
+    encoder = Encoder.objects.create(spec="circle", fingerprint="circle/1", dimension=2)
+    ProjectEncoder.objects.create(project=project, encoder=encoder)
+    judge = make_judge(project).rater
+
+    def put(name: str, angle: float, **fields: Any) -> Comparison:
+        comparison = make_comparison(project, name, prompt=name, **fields)
+        vector = [math.cos(angle), math.sin(angle)]
+        PromptVector.objects.create(prompt=comparison.prompt, encoder=encoder, vector=vector)
+        for completion in (comparison.completion_a, comparison.completion_b):
+            CompletionVector.objects.create(completion=completion, encoder=encoder, vector=vector)
+        return comparison
+
+    right, wrong = put("right", 0.0, gold=1, status="settled"), put("wrong", math.pi / 2, gold=1, status="settled")
+    make_judgement(right, judge, 1)
+    make_judgement(wrong, judge, -1)
+    put("near right", 0.05)
+    put("near wrong", math.pi / 2 - 0.05)
+    make_comparison(project, "without a vector")
+    route(project, budget=0)
+    told = dict(RoutingDecision.objects.values_list("comparison__external_id", "features"))
+    assert told["near right"]["trust"] > 0.5 > told["near wrong"]["trust"]
+    assert told["near right"]["novelty"] == pytest.approx(1 - math.cos(0.05), abs=2e-3)
+    assert told["near right"]["embedding_similarity"] == pytest.approx(1, abs=1e-3)
+    assert "trust" not in told["without a vector"]
+
+
+def test_a_project_with_an_encoder_and_nothing_verified_is_routed() -> None:
+    project = make_judged([0.6])
+    ProjectEncoder.objects.create(
+        project=project, encoder=Encoder.objects.create(spec="c", fingerprint="c/1", dimension=2)
+    )
+    assert route(project)["comparisons"] == 1
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------------
