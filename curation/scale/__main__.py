@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from curation.scale import Dask, Engine, Here, curate, partitions
 
@@ -18,15 +19,16 @@ def engine_of(scheduler: str | None, workers: int) -> Iterator[Engine]:
         yield Here()
         return
     try:
-        from distributed import Client, LocalCluster
+        import distributed
     except ImportError:
         raise SystemExit("A cluster needs Dask: pip install 'tiebreak[scale]'") from None
+    dask: Any = distributed  # which is not typed
     if scheduler:
-        with Client(scheduler) as client:
+        with dask.Client(scheduler) as client:
             yield Dask(client)
         return
-    local = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
-    with local as cluster, Client(cluster) as client:
+    local = dask.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+    with local as cluster, dask.Client(cluster) as client:
         yield Dask(client)
 
 

@@ -7,14 +7,15 @@ out, but for the order in which sums are added up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from curation.scale.engine import Engine
 from curation.scale.partitions import Loaded, Part, load, raters_of, votes_of
 from curation.stats.aggregation import latent
-from curation.stats.aggregation.contract import check_iteration
+from curation.stats.aggregation.contract import TINY, check_iteration
 from curation.stats.aggregation.dawid_skene import Confusions, shares
 from curation.stats.votes import FloatArray, K, Votes
 
@@ -34,6 +35,16 @@ class Fitted(NamedTuple):
     """Handles of the partitions' `Votes`."""
     posterior: Sequence[Any]
     """Handles of the partitions' posteriors [C, K]."""
+
+
+DEPTH: Final = 10  # earlier steps that a leap is made of
+KEPT: Final = 6  # those that are kept of them when it was refused
+RIDGE: Final = 1e-10  # keeps the equations of a leap solvable where earlier steps say the same
+
+
+class _Step(NamedTuple):
+    at: FloatArray
+    step: FloatArray
 
 
 class _Seen(NamedTuple):
@@ -80,22 +91,38 @@ def dawid_skene(
 def _climb(
     engine: Engine, layouts: Sequence[Any], model: Confusions, start: FloatArray, max_iter: int, tol: float
 ) -> tuple[_Point, int, bool]:
-    """`latent.climb`, where looking, counting and measuring the move are done by partition."""
+    """EM with leaps until a plain step moves no posterior by more than `tol`, as `latent.climb` does it; looking,
+    counting and measuring the move are done by partition."""
     here, n_iter = _look(engine, layouts, model, start), 0
     converged = not any(engine.bring(engine.each(_size, layouts)))
-    past: list[latent._Step] = []
+    past: list[_Step] = []
     while not converged and n_iter < max_iter:
         n_iter += 1
         mass, counts = _summed(engine.bring(engine.each(_counted, layouts, here.seen)))
         plain = model.improve(here.parameters, mass, counts)
-        past = [*past[-latent._DEPTH :], latent._Step(here.parameters, plain - here.parameters)]
-        there, leapt = _look(engine, layouts, model, latent._leap(past)), len(past) > 1
+        past = [*past[-DEPTH:], _Step(here.parameters, plain - here.parameters)]
+        there, leapt = _look(engine, layouts, model, _leap(past)), len(past) > 1
         if leapt and not there.objective >= here.objective:
-            past, there, leapt = past[-latent._KEPT :], _look(engine, layouts, model, plain), False
+            past, there, leapt = past[-KEPT:], _look(engine, layouts, model, plain), False
         if max(engine.bring(engine.each(_moved, here.seen, there.seen))) < tol:
             converged, past = not leapt, []
         here = there
     return here, n_iter, converged
+
+
+def _leap(past: Sequence[_Step]) -> FloatArray:
+    """Anderson's acceleration of EM (Henderson and Varadhan 2019, JCGS 28(4)): where the last plain step leads,
+    less the mixture of earlier changes that would have made it shortest.
+    """
+    at, step = past[-1]
+    if len(past) == 1:
+        return at + step
+    turns = np.stack([late.step - early.step for early, late in pairwise(past)])
+    ways = np.stack([late.at - early.at for early, late in pairwise(past)])
+    gram = turns @ turns.T
+    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) + TINY
+    leap: FloatArray = at + step - np.linalg.solve(gram, turns @ step) @ (ways + turns)
+    return leap
 
 
 def _look(engine: Engine, layouts: Sequence[Any], model: Confusions, parameters: FloatArray) -> _Point:

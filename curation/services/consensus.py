@@ -86,18 +86,24 @@ def rows_of(
     where = place[votes.comparison]
     counted, newest = _read(judgements, ids)
     before = np.full((size, K), np.nan) if base is None else _spread(base, place, size)
+    p_a, p_tie, p_b = chances.T
+    base_a, base_tie, base_b = before.T
     return Rows(
-        ids,
-        *chances.T,
-        np.clip(signed, -STRONGEST, STRONGEST),
-        entropy(chances),
-        np.bincount(where[by_person], minlength=size),
-        np.bincount(where[~by_person], minlength=size),
-        counted[1],
-        counted[0],
-        newest,
-        np.full(size, np.nan) if difficulty is None else _spread(difficulty, place, size),
-        *before.T,
+        comparison=ids,
+        p_a=p_a,
+        p_tie=p_tie,
+        p_b=p_b,
+        preference=np.clip(signed, -STRONGEST, STRONGEST),
+        entropy=entropy(chances),
+        n_annotators=np.bincount(where[by_person], minlength=size),
+        n_judges=np.bincount(where[~by_person], minlength=size),
+        n_both_bad=counted[1],
+        n_readings=counted[0],
+        last_judgement=newest,
+        difficulty=np.full(size, np.nan) if difficulty is None else _spread(difficulty, place, size),
+        base_a=base_a,
+        base_tie=base_tie,
+        base_b=base_b,
     )
 
 

@@ -224,9 +224,8 @@ def _news(mark: Followed, judgement: int, event: int, owed: Mapping[str, int]) -
     for project, target in events.values_list("project_id", "target_id"):
         if project is not None:
             news.setdefault(project, set()).add(int(target))
-    for project, after in owed.items():
-        left = _stale(SEEN, after=after, most=LAST, project=int(project))
-        news.setdefault(int(project), set()).update(left.get(int(project), ()))
+    for pk, after in ((int(key), after) for key, after in owed.items()):
+        news.setdefault(pk, set()).update(_stale(SEEN, after=after, most=LAST, project=pk).get(pk, ()))
     return news
 
 

@@ -115,7 +115,8 @@ class Judgements(NamedTuple):
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Judgements:
         """Those of the mask [n]; the hash stays that of all."""
-        return Judgements(*(column[kept] for column in self[:-1]), self.sha256)
+        columns = ("comparison", "rater", "preference", "a_first", "both_bad", "id")
+        return self._replace(**{name: getattr(self, name)[kept] for name in columns})
 
     def votes(self, raters: Ints | None = None) -> Votes:
         """One vote of a rater on a comparison: a judge's readings in both orders are their mean.

@@ -161,7 +161,7 @@ def _nearest(
         return []
     pool = POOL.format(encoder=encoder.pk, condition=condition)
     within = {"d": encoder.dimension, "encoder": encoder.pk, "pool": pool}
-    given = {
+    given: dict[str, Any] = {
         "project": project if isinstance(project, int) else project.pk,
         "ids": list(ids),
         "k": k,

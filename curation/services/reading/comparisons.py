@@ -87,7 +87,7 @@ def comparisons(project: Project, filters: Filters, cursor: Cursor) -> Page[Line
     return page_of(found, cursor, make=_line, shown=_shown())
 
 
-def _shown() -> QuerySet[Comparison, dict[str, Any]]:
+def _shown() -> QuerySet[Any, Any]:
     """Comparisons with what `_line` makes a line of."""
     last = KeyTextTransform("content", KeyTransform("-1", "prompt__messages"))
     return Comparison.objects.annotate(
