@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.noise.scores import Scores
+from curation.stats.aggregation.contract import sums
 from curation.stats.votes import BoolArray, FloatArray, IntArray
 
 SketchArray = npt.NDArray[np.uint32]
@@ -212,8 +213,7 @@ def _potentials(loser: IntArray, winner: IntArray, used: BoolArray, n: int, *, t
 
     def laplacian(s: FloatArray) -> FloatArray:
         flow = s[head] - s[tail]
-        summed: FloatArray = np.bincount(head, flow, n) - np.bincount(tail, flow, n)
-        return summed
+        return sums(head, flow, n) - sums(tail, flow, n)
 
     s: FloatArray = np.zeros(n)
     residual: FloatArray = (np.bincount(head, minlength=n) - np.bincount(tail, minlength=n)).astype(np.float64)
