@@ -162,7 +162,8 @@ class Demo:
 
     def _route(self) -> tuple[str, dict[str, Any], None]:
         result = self._verb("route", budget=JUDGED_BY_PEOPLE * 3, seed=SEED)
-        did = f"{result['human']} to people, {result['audit']} of them to audit the judge; {result['held']} held back"
+        left = result["judge"] - result["held"]
+        did = f"{result['human']} to people, {result['audit']} to audit the judge; {left} left to it, as gold admits it"
         return did, {k: result[k] for k in ("human", "judge", "held", "audit", "exploration")}, None
 
     def _people(self) -> tuple[str, dict[str, Any], None]:

@@ -39,11 +39,16 @@ def readings_of(judge: Judge) -> tuple[tuple[int, str], ...]:
     return READINGS[:1] if judge.kind == "reward-model" else READINGS
 
 
-def unjudged(judge: Judge) -> QuerySet[Comparison]:
-    """Comparisons of which the judge lacks a reading. A failed call is no reading: it is asked again."""
+def unjudged(judge: Judge, *, routed: bool = False) -> QuerySet[Comparison]:
+    """Comparisons of which the judge lacks a reading. A failed call is no reading: it is asked again.
+
+    ``routed``: only those for which the router buys this judge's verdict.
+    """
     answered = JudgeCall.objects.filter(judge=judge, comparison=OuterRef("pk")).exclude(status=JudgeCall.Status.FAILED)
     missing = reduce(or_, (Q(~Exists(answered.filter(repeat=repeat))) for repeat, _ in readings_of(judge)))
     waiting = Comparison.objects.filter(missing, project=judge.project_id)
+    if routed:
+        waiting = waiting.filter(routing_decisions__current=True, routing_decisions__buys=judge.name)
     return waiting.exclude(status=Comparison.Status.WITHDRAWN).order_by("id")
 
 
@@ -79,7 +84,9 @@ def stepwise(stream: AsyncIterator[T]) -> Generator[T, None, None]:
 
 
 def run(execution: Execution) -> Mapping[str, Any]:
-    """Params: judge (id), limit (comparisons, optional), budget (money, optional: stops when it is spent)."""
+    """Params: judge (id), limit (comparisons, optional), budget (money, optional: stops when it is spent), routed (only
+    what the router buys of this judge). The project's own budget ends it too.
+    """
     judge = Judge.objects.select_related("rater", "rubric", "project").get(pk=execution.params["judge"])
     if judge.retired_at:
         raise Invalid(f"The judge {judge} is retired.", field="judge")
@@ -87,8 +94,9 @@ def run(execution: Execution) -> Mapping[str, Any]:
     budget = Decimal(str(execution.params["budget"])) if execution.params.get("budget") is not None else None
     mine = JudgeCall.objects.filter(run=execution.run)
     # What a killed worker had asked in one order only is not done: it stands first among the unjudged.
-    done = mine.exclude(comparison__in=unjudged(judge)).values("comparison").distinct().count()
-    ids = list(unjudged(judge).values_list("pk", flat=True)[: max(0, limit - done) if limit is not None else None])
+    waiting = unjudged(judge, routed=bool(execution.params.get("routed")))
+    done = mine.exclude(comparison__in=waiting).values("comparison").distinct().count()
+    ids = list(waiting.values_list("pk", flat=True)[: max(0, limit - done) if limit is not None else None])
     total = done + len(ids)
     spent = mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0)
     if (left := budgeting.for_judges(judge.project)) is not None:  # what the project has, whatever this run may spend

@@ -17,14 +17,16 @@ import numpy.typing as npt
 from django.db import transaction
 from django.db.models import F
 
-from annotate.models import Adjudication, Comparison
+from annotate.models import Adjudication, Comparison, Judge
 from annotate.services import copying
 from curation.models import RoutingDecision
 from curation.routing import PERSON, Decision, Features, expected_error
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
+from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
+from tiebreak.runs.models import Run
 
 from . import admitting, budgeting, buying, evidence, policies, simulating
 from .evidence import HELD, Known, Pool
@@ -57,21 +59,35 @@ def run(execution: Execution) -> Mapping[str, Any]:
     )
     if not (pool.known or params.get("automatic") or project.comparisons.filter(status="open").exists()):
         raise Invalid("There is no open comparison to route.", code="empty")
-    ledger = budgeting.ledger(project)
-    budget = _budget(ledger, params["budget"])
+    purse = budgeting.ledger(project)
+    budget = _budget(purse, params["budget"])
     rng = np.random.default_rng(params["seed"])
     outcomes = [
-        Outcome(arm, rows, buying.decide(project, arm, pool, rows, budget=part, ledger=ledger, rng=rng))
+        Outcome(arm, rows, buying.decide(project, arm, pool, rows, budget=part, ledger=purse, rng=rng))
         for arm, rows, part in buying.parts(project, arms, pool, budget)
     ]
     written = _store_all(execution, pool, outcomes)
+    if params.get("automatic"):
+        _ask_judges(project, outcomes)
     return _result(execution, pool, outcomes, written)
 
 
-def _budget(ledger: budgeting.Ledger, asked: int | None) -> int | None:
+def _budget(purse: budgeting.Ledger, asked: int | None) -> int | None:
     """People's judgements that may be spread over the pool; None: no limit."""
-    limits = [limit for limit in (asked, ledger.judgements) if limit is not None]
+    limits = [limit for limit in (asked, purse.judgements) if limit is not None]
     return min(limits, default=None)
+
+
+def _ask_judges(project: Project, outcomes: Sequence[Outcome]) -> None:
+    """Run the judges whose verdicts were bought, one run at a time each."""
+    bought = {d.buy for o in outcomes for d in o.decisions if d.route == "judge" and d.buy}
+    judges = Judge.objects.filter(project=project, name__in=bought, retired_at=None).order_by("name", "-version")
+    asked = Run.objects.filter(project=project, kind="judge", status__in=["queued", "running"], params__routed=True)
+    busy = set(asked.values_list("params__judge", flat=True))
+    for judge in judges.distinct("name"):
+        if judge.pk not in busy:
+            params = {"judge": judge.pk, "limit": None, "budget": None, "routed": True}
+            ledger.start("judge", project=project, params=params)
 
 
 def _result(execution: Execution, pool: Pool, outcomes: Sequence[Outcome], written: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class JudgeParams(Params):
     judge: str
     limit: int | None = Field(None, ge=1)
     budget: Decimal | None = Field(None, ge=0)
+    routed: bool = Field(False, description="only what the router buys of this judge")
 
 
 class RubricParams(Params):
@@ -55,7 +56,7 @@ class AggregateParams(Params):
         "bradley-terry",
         "crowd-bt",
         "joint",
-    ] = Field("dawid-skene", description="auto: the one that suits the data, which says why")
+    ] = Field("auto", description="auto: the one that suits the data, which says why")
 
 
 class RouteParams(Params):
@@ -73,6 +74,12 @@ class NoiseParams(Params):
     method: Literal[
         "consensus-entropy", "rater-quality", "rules", "conflicts", "reward-model-disagreement", "all"
     ] = "all"
+
+
+class NoiseTrainingParams(Params):
+    method: Literal["ensemble-margin", "peer-review", "confident-learning", "training-dynamics", "all"] = "all"
+    config: dict[str, Any] = Field(default_factory=dict, description="of the reward models, as in training")
+    seed: int = Field(0, ge=0, lt=2**63)
 
 
 class EmbedParams(Params):
@@ -139,6 +146,7 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
     "aggregate": (AggregateParams, _plain),
     "route": (RouteParams, _route),
     "noise": (NoiseParams, _plain),
+    "noise-training": (NoiseTrainingParams, _plain),
     "embed": (EmbedParams, _plain),
     "train": (TrainParams, _train),
     "evaluate": (EvaluateParams, _model),
@@ -197,7 +205,7 @@ def start(verb: str, project: Project, given: Mapping[str, Any], *, by: Any) -> 
     """Queue a verb for the workers, for somebody who may curate but is no operator of the machine."""
     if verb == "evaluate" and given.get("path"):
         raise Invalid("path: only a command reads files of the machine; run evaluate_reward_model there.", field="path")
-    if verb == "train":
+    if verb in ("train", "noise-training"):
         _refuse_machine(given.get("config"), "config.")
     if verb == "embed":
         _refuse_machine(given, "")

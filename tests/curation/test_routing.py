@@ -655,6 +655,29 @@ def test_adaptive_overlap_opens_as_many_seats_as_it_buys_and_closes_the_others()
     assert (decision.buys, decision.n) == ("person", 1)
 
 
+def test_a_judge_is_bought_where_it_is_cheap_and_good_and_asked_about_those_alone(by: User) -> None:
+    # No person's judgement may wait, two readings of the judge cost nothing, and gold has admitted it.
+    project = make_project(overlap=3)
+    judge = make_judge(project, model="scripted", config={"backend": {"qualities": {}, "skill": 0.9, "seed": 1}})
+    for _ in range(30):
+        make_judgement(make_comparison(project, gold=1, status="settled"), judge.rater, 1)
+    unsure, sure = make_comparison(project, "unsure"), make_comparison(project, "sure")
+    aggregation = make_aggregation(project)
+    make_consensus(aggregation, unsure, (0.5, 0.0, 0.5))
+    make_consensus(aggregation, sure, (0.9999, 0.0, 0.0001))
+    budgeting.configure(project, by=by, hourly_rate=Decimal(60), seconds=60.0, automatic=True)
+    policy = policies.create(project, "p", "adaptive-overlap", {"exploration": 0, "audit": 0, "budget": 0}, by=by)
+    policies.activate(policy, 1.0, by=by, unsimulated=True)
+    rerouting.reroute(timezone.now() + LATER)
+    ledger.execute(Run.objects.get(kind="route").pk)
+    decision = RoutingDecision.objects.get(comparison=unsure, current=True)
+    assert (decision.buys, decision.route) == ("judge", "judge")
+    run = Run.objects.get(kind="judge")
+    assert run.params["routed"] is True
+    ledger.execute(run.pk)
+    assert set(judge.calls.values_list("comparison__external_id", flat=True)) == {"unsure"}
+
+
 # --- simulating -------------------------------------------------------------------------------------------------------
 
 

@@ -14,3 +14,4 @@ class Command(RunCommand):
         parser.add_argument("--judge", required=True, help="the judge's name")
         parser.add_argument("--limit", type=int, help="at most so many comparisons")
         parser.add_argument("--budget", help="stop when so much money is spent")
+        parser.add_argument("--routed", action="store_true", help="only what the router buys of this judge")
