@@ -183,9 +183,8 @@ def main() -> int:
         print(f"ukpconvarg1, {label:<14} after each round  " + " ".join(f"{mean:.3f}" for mean in means))
     gained = [float(ours[-1] - chance[-1]) for ours, chance in runs]
     point = sum(g >= 0.01 for g in gained)
-    print(
-        f"error-driven above random after {ROUNDS} rounds: {shown(gained, '+')}, a point or more in {point} of {len(gained)}"
-    )
+    kept = f"a point or more in {point} of {len(gained)}"
+    print(f"error-driven above random after {ROUNDS} rounds: {shown(gained, '+')}, {kept}")
     print(
         json.dumps(
             {
