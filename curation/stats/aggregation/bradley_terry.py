@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from curation.stats.aggregation.contract import TINY, Aggregate
-from curation.stats.aggregation.items import PENALTY, aggregate_items, beta_prior, logistic, tie_share
+from curation.stats.aggregation.items import PENALTY, aggregate_items, as_one_rater, beta_prior, logistic, tie_share
 from curation.stats.votes import TIE, A, B, BoolArray, FloatArray, K, Pairs, Votes, checked_pairs
 
 READS, GUESSES = 3.0, 1.0
@@ -33,15 +33,16 @@ def bradley_terry(
     biases"), whose gradients there are wrong; here they are tested against finite differences. The sides come from
     ``votes.a_first``: where they are not known (-1) a guess is even. Nobody is taken for an adversary (see `crowd_bt`).
     The model of the items, its ties and its prior stand in `items`. By L-BFGS; deterministic, and the penalised
-    log-likelihood never falls. Needs ``pairs``; ``is_judge`` is not looked at.
+    log-likelihood never falls. Needs ``pairs``; several judges (``is_judge``) are one rater, see `items.as_one_rater`.
 
     ``posterior`` weighs a vote by the order in which its two were shown; ``confusion`` is the mean over both orders.
     ``side`` holds q. A vote for the favoured side of a rater with a habit weighs less than one for the other.
     """
     pairs = checked_pairs(pairs, votes)
-    channel = Reader(votes)
-    result, at = aggregate_items(votes, pairs, channel, max_iter=max_iter, tol=tol, penalty=penalty)
-    return result._replace(side=channel.parts(at)[1])
+    counted = as_one_rater(votes, is_judge)
+    channel = Reader(counted)
+    result, at = aggregate_items(votes, pairs, channel, counted, max_iter=max_iter, tol=tol, penalty=penalty)
+    return result._replace(side=channel.parts(at)[1][: len(votes.raters)])
 
 
 class Reader:

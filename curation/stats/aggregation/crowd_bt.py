@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from curation.stats.aggregation.contract import Aggregate
-from curation.stats.aggregation.items import PENALTY, aggregate_items, beta_prior, logistic
+from curation.stats.aggregation.items import PENALTY, aggregate_items, as_one_rater, beta_prior, logistic
 from curation.stats.votes import TIE, A, B, BoolArray, FloatArray, K, Pairs, Votes, checked_pairs
 
 RIGHT, WRONG = 4.0, 1.0
@@ -35,13 +35,13 @@ def crowd_bt(
     held-out votes of llmfao worth .07 of log-loss); a tie says nothing of η.
     The model and its prior on scores stand in `items`; a Beta prior of mode .8 keeps η from 0 and 1, and raters from
     all being adversaries of a mirrored truth. By L-BFGS from equal scores and η = .8; deterministic, and the penalised
-    log-likelihood never falls. Needs ``pairs``; ``is_judge`` is not looked at. n votes: O(n) for an iteration.
+    log-likelihood never falls. Needs ``pairs``; several judges (``is_judge``) are one rater, see `as_one_rater`.
 
     ``posterior`` is ``base`` (the scores, less what the comparison's own votes brought into them) times the votes.
     """
     pairs = checked_pairs(pairs, votes)
-    channel = Follower(votes)
-    return aggregate_items(votes, pairs, channel, max_iter=max_iter, tol=tol, penalty=penalty)[0]
+    counted = as_one_rater(votes, is_judge)
+    return aggregate_items(votes, pairs, Follower(counted), counted, max_iter=max_iter, tol=tol, penalty=penalty)[0]
 
 
 class Follower:

@@ -77,12 +77,12 @@ def test_a_habit_of_side_is_told_apart_from_scores() -> None:
         (3, False, "joint"),  # nobody but judges
         (2, False, "joint"),  # judges beside people, nothing recurs
         (1, False, "joint"),
-        (1, True, "crowd-bt"),  # one of three: people and recurring responses carry it
-        (2, True, "joint"),  # two of three: they could outvote people
+        (1, True, "crowd-bt"),  # two people for each comparison
+        (2, True, "joint"),  # one: judges could bend the scores to their taste
         (0, True, "crowd-bt"),
     ],
 )
-def test_judges_are_taken_together_unless_people_and_recurring_responses_outweigh_them(
+def test_judges_are_taken_together_unless_responses_recur_and_two_people_judged_each_comparison(
     judges: int, recurring: bool, method: str
 ) -> None:
     votes, unique = unique_pairs()

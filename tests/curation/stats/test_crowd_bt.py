@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp
 
 from curation.stats import TIE, A, B, K, Pairs, Votes, dawid_skene, majority, update_one
 from curation.stats.aggregation.crowd_bt import Follower, crowd_bt
-from curation.stats.aggregation.items import PENALTY, ItemModel
+from curation.stats.aggregation.items import PENALTY, ItemModel, as_one_rater
 from tests.curation.stats.worlds import World, item_world, mirrored, spammed, ukp
 
 SKILLS = [0.9, 0.8, 0.7, 0.5]
@@ -152,6 +152,72 @@ def test_raters_who_agreed_to_say_the_opposite_are_turned_round(share: float, ga
     assert np.flatnonzero(against).tolist() == sorted(bad)
     assert fit.scores is not None
     assert np.corrcoef(fit.scores, crowd.scores)[0, 1] > 0.9
+
+
+def with_judges(seed: int, judges: int, *, right: float | None) -> tuple[Votes, Pairs, np.ndarray, np.ndarray]:
+    """240 comparisons of 60 items, two of ten people for each, and judges who repeat one opinion in nine of ten cases.
+
+    The opinion is right with that probability, or follows scores that have nothing to do with the true ones.
+    """
+    crowd = item_world(np.random.default_rng(seed), [0.8] * 10, items=60, comparisons=240)
+    draw = np.random.default_rng(seed + 1)
+    taste = draw.normal(0, 2, 60)
+    opinion = -np.sign(taste[crowd.pairs.a] - taste[crowd.pairs.b] + draw.logistic(0, 1, 240))
+    if right is not None:
+        opinion = np.where(draw.random(240) < right, crowd.truth - 1.0, draw.choice([-1.0, 1.0], 240))
+    said = np.where(draw.random((judges, 240)) < 0.9, opinion, draw.choice([-1.0, 0.0, 1.0], (judges, 240)))
+    votes = Votes.from_arrays(
+        np.concatenate([crowd.votes.comparison, np.tile(np.arange(240), judges)]),
+        np.concatenate([crowd.votes.rater, 10 + np.repeat(np.arange(judges), 240)]),
+        np.concatenate([crowd.votes.strength, said.ravel()]),
+    )
+    return votes, crowd.pairs, np.arange(10 + judges) >= 10, crowd.truth
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("judges", [2, 6])
+def test_judges_of_one_taste_do_not_outvote_people_by_their_number(judges: int) -> None:
+    # Six seeds: at most .01 below people alone; each judge as a rater of its own, .39 to .50 are right.
+    votes, pairs, is_judge, truth = with_judges(4, judges, right=None)
+    people = crowd_bt(votes.select(~is_judge[votes.rater]), pairs=pairs)
+
+    fit, misled = crowd_bt(votes, pairs=pairs, is_judge=is_judge), crowd_bt(votes, pairs=pairs)
+
+    right, alone, wrong = ((of.posterior.argmax(axis=1) == truth).mean() for of in (fit, people, misled))
+    assert right > alone - 0.02
+    assert wrong < 0.6
+    assert fit.skill[is_judge].max() < 0.6 < fit.skill[~is_judge].min()
+
+
+@pytest.mark.statistical
+def test_judges_who_are_mostly_right_help() -> None:
+    votes, pairs, is_judge, truth = with_judges(4, 3, right=0.7)
+    people = crowd_bt(votes.select(~is_judge[votes.rater]), pairs=pairs)
+    fit = crowd_bt(votes, pairs=pairs, is_judge=is_judge)
+    right, alone = ((of.posterior.argmax(axis=1) == truth).mean() for of in (fit, people))
+    assert right > alone + 0.01
+    assert fit.confusion.shape == (13, K, K)
+    assert fit.confusion.sum(axis=2) == pytest.approx(1)
+
+
+def test_several_judges_are_one_rater_who_says_what_most_of_them_say() -> None:
+    rows = [
+        ("x", "p", -1),
+        ("x", "j1", 1),
+        ("x", "j2", 1),
+        ("x", "j3", -1),
+        ("y", "j1", 1),
+        ("y", "j2", -1),
+        ("z", "j1", 0),
+    ]
+    votes = Votes.from_rows(rows)
+    one = as_one_rater(votes, np.array([False, True, True, True]))
+    said = sorted(zip(one.comparison.tolist(), one.rater.tolist(), one.value.tolist(), strict=True))
+    assert said == [(0, 0, A), (0, 4, B), (2, 4, TIE)]  # nothing of y, where they are split
+    assert as_one_rater(votes, np.array([False, True, False, False])) is votes  # a judge alone is a rater
+    assert as_one_rater(votes, None) is votes
+    with pytest.raises(ValueError, match="is_judge"):
+        as_one_rater(votes, np.zeros(2, dtype=bool))
 
 
 def test_an_even_split_on_texts_seen_nowhere_else_stays_undecided() -> None:
