@@ -117,8 +117,9 @@ def _of_items(facts: Facts, recurrence: float) -> Choice:
         habit = f"and {share:.0f} of 100 votes went to the side shown first: scores can be told apart from that habit."
         return Choice("bradley-terry", recurs + habit, facts)
     votes = f"{facts.per_comparison:.1f} votes" if facts.per_comparison >= 1.05 else "one vote"
-    speaks = f"so that what is said of one comparison speaks for or against the {votes} on another."
-    return Choice("crowd-bt", recurs + speaks, facts)
+    speaks = f"so that what is said of one comparison speaks for or against the {votes} on another"
+    judges = f"; {facts.judges} judges count as one rater." if facts.judges > 1 else "."
+    return Choice("crowd-bt", recurs + speaks + judges, facts)
 
 
 def _once(facts: Facts) -> str:
