@@ -67,7 +67,7 @@ from models_rt.records import PreferenceRow  # noqa: E402
 from models_rt.rewards.config import TrainConfig  # noqa: E402
 from models_rt.rewards.features import features  # noqa: E402
 from models_rt.rewards.fitting import fit, fit_epochs, hard, inputs_of, margins_array  # noqa: E402
-from models_rt.rewards.training import _best, _scale, _validate  # noqa: E402
+from models_rt.rewards.training import best_l2, scale_of, validate  # noqa: E402
 from models_rt.seeds import derive, numpy_rng  # noqa: E402
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -77,7 +77,7 @@ RATES: tuple[str, ...] = ("worker", "0", "0.2", "0.4")
 MARGIN_TREATMENTS = ("drop", "flip", "soften", "margin", "flip-margin", "soften-margin")
 LINEAR = TrainConfig(soft_labels=False, l2=(0.003, 0.03, 0.3))
 MLP = replace(LINEAR, head="mlp", epochs=20, learning_rate=0.001, pairs_a_step=256, l2=(1e-4,))
-CODE = ("models_rt/noise/*.py", "models_rt/rewards/*.py", "curation/noise/[cde][!e]*.py")  # that figures come from
+CODE = ("models_rt/noise/*.py", "models_rt/rewards/*.py", "curation/noise/[cde][ony]*.py")  # that figures come from
 TARGET_AUROC, TARGET_RECOVERED = 0.86, 2 / 3
 
 
@@ -166,7 +166,7 @@ def world(data: Data, seed: int, rate: str) -> World:
     rows = [replace(r, chosen=r.rejected, rejected=r.chosen) if w else r for r, w in zip(data.rows, wrong, strict=True)]
     inside = np.flatnonzero(~held)
     flat = [part.reshape(-1, pairs.shape[2]) for part in (noisy[inside], pairs[inside], pairs[held])]
-    scale = _scale(flat[0], len(LINEAR.surface), LINEAR.embed_scale)
+    scale = scale_of(flat[0].std(axis=0), len(LINEAR.surface), LINEAR.embed_scale)
     return World(seed, flat[0], flat[1], wrong[inside], [rows[i] for i in inside], flat[2], scale)
 
 
@@ -203,7 +203,7 @@ def doubt(data: Data, w: World) -> Doubt:
     linear, mlp = (replace(config, seed=w.seed) for config in (LINEAR, MLP))
     material = material_of(w, linear, w.noisy)
     groups = [row.group for row in w.rows]
-    l2 = _best(_validate(material.inputs, material.columns, groups, linear, lambda *_: None)[0], linear)
+    l2 = best_l2(validate(material.inputs, material.columns, groups, linear)[0], linear)
     margins = ensemble(material, linear, l2)
     plain = ensemble(replace(material, items=None), linear, l2)
     rate = estimated_rate(margins.mean(axis=0)).value
@@ -309,7 +309,7 @@ def learn(w: World, material: Material, treated: Treated, config: TrainConfig, k
     """As `train` does after the treatment: L2 again, on what is left."""
     inputs = material.inputs[treated.pairs]
     groups = [w.rows[i].group for i in treated.pairs.tolist()]
-    l2 = _best(_validate(inputs, treated.columns, groups, config, lambda *_: None)[0], config)
+    l2 = best_l2(validate(inputs, treated.columns, groups, config)[0], config)
     order = torch.arange(len(inputs)) if treated.ordered else None
     return fit(inputs, treated.columns, config, l2, order=order)[0]
 

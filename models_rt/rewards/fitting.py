@@ -21,6 +21,7 @@ from . import objective as objective_kind
 from .config import TrainConfig
 
 FEWEST_STEPS: Final = 32  # of an epoch: with fewer, a head would hardly leave its start
+SMALLEST: Final = 16  # pairs of a batch: of fewer no easy share could be picked
 Watch = Callable[[torch.nn.Module], None]  # called after each epoch
 
 
@@ -144,7 +145,7 @@ class Learner:
 def batches(pairs: Tensor, config: TrainConfig, generator: torch.Generator | None) -> Iterator[Tensor]:
     """The pairs [k] in batches, shuffled where there is a generator. Few pairs make small batches, not few steps."""
     shuffled = pairs if generator is None else pairs[torch.randperm(len(pairs), generator=generator)]
-    yield from shuffled.split(max(1, min(config.pairs_a_step, len(pairs) // FEWEST_STEPS)))
+    yield from shuffled.split(min(config.pairs_a_step, max(SMALLEST, len(pairs) // FEWEST_STEPS)))
 
 
 def _penalised(head: torch.nn.Module, inputs: Tensor, columns: Columns, config: TrainConfig, l2: float) -> Tensor:

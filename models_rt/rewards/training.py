@@ -65,17 +65,17 @@ def train(
         device=config.device,
         progress=lambda done, total: report("encode", done, total),
     )
-    scale = _scale(raw, len(config.surface), config.embed_scale)
+    scale = scale_of(raw.std(axis=0), len(config.surface), config.embed_scale)
     inputs, columns, groups = inputs_of(raw, scale, config), _columns(used, config), [row.group for row in used]
-    validation, notes = _validate(inputs, columns, groups, config, report)
-    l2 = _best(validation, config)
+    validation, notes = validate(inputs, columns, groups, config, report)
+    l2 = best_l2(validation, config)
     completions = items_of(used)
     material = Material(inputs, columns, units_of(used, completions, config), completions)
     treated = treat(material, config, l2, step=lambda done, total: report("doubt", done, total))
     inputs, columns = inputs[treated.pairs], treated.columns
     if treated.facts:
-        validation, notes = _validate(inputs, columns, [groups[i] for i in treated.pairs.tolist()], config, report)
-        l2 = _best(validation, config)
+        validation, notes = validate(inputs, columns, [groups[i] for i in treated.pairs.tolist()], config, report)
+        l2 = best_l2(validation, config)
     head, loss = fit(inputs, columns, config, l2, order=torch.arange(len(inputs)) if treated.ordered else None)
     report("fit", 1, 1)
     facts = {
@@ -126,19 +126,20 @@ def out_of_fold(
         inside, outside = teaching & (fold != k), fold == k
         if not inside.any():
             continue
-        scale = _scale(raw[np.repeat(inside, 2)], len(config.surface), config.embed_scale)
+        scale = scale_of(raw[np.repeat(inside, 2)].std(axis=0), len(config.surface), config.embed_scale)
         inputs, mask = inputs_of(raw, scale, config), torch.from_numpy(inside)
         head, _ = fit(inputs[mask], columns.of(mask), config, config.l2[0])
         margins[outside] = margins_array(head, inputs[torch.from_numpy(outside)])
     return margins
 
 
-def _best(validation: dict[str, float], config: TrainConfig) -> float:
+def best_l2(validation: dict[str, float], config: TrainConfig) -> float:
+    """The L2 of the smallest validation loss; the middle one where nothing was validated."""
     return min(config.l2, key=lambda v: validation[f"{v:g}"]) if validation else config.l2[len(config.l2) // 2]
 
 
-def _validate(
-    inputs: torch.Tensor, columns: Columns, groups: Sequence[str], config: TrainConfig, report: Report
+def validate(
+    inputs: torch.Tensor, columns: Columns, groups: Sequence[str], config: TrainConfig, report: Report | None = None
 ) -> tuple[dict[str, float], list[str]]:
     """Mean held-out loss for each L2 over folds that keep groups whole."""
     if len(config.l2) == 1:
@@ -156,7 +157,8 @@ def _validate(
             margins = margins_array(head, inputs[outside])
             held.append((log_loss(margins, columns.targets[outside].double().numpy()) or 0.0) * len(margins))
         losses[f"{l2:g}"] = sum(held) / len(groups)
-        report("validate", step + 1, len(config.l2))
+        if report is not None:
+            report("validate", step + 1, len(config.l2))
     return losses, []
 
 
@@ -169,9 +171,10 @@ def _columns(rows: Sequence[PreferenceRow], config: TrainConfig) -> Columns:
     return Columns(labels, torch.tensor([row.weight for row in rows], dtype=torch.float32), torch.zeros(len(rows)))
 
 
-def _scale(raw: NDArray[np.float32], surface: int, embed_scale: float) -> NDArray[np.float32]:
-    """Standard deviations [d], 1 for a constant feature; the embedding's (all but the last `surface`) / embed_scale."""
-    deviation = raw.std(axis=0)
+def scale_of(deviation: NDArray[np.float32], surface: int, embed_scale: float) -> NDArray[np.float32]:
+    """What divides each feature [d]: its deviation [d], 1 where constant; the embedding's (all but the last `surface`)
+    / embed_scale. A mean is never taken off: it cancels in every difference.
+    """
     scale = np.where(deviation > 1e-8, deviation, 1.0)
     scale[: len(scale) - surface] /= embed_scale
     return scale.astype(np.float32)

@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "aggregate": Kind(_("Aggregate judgements"), "default", "curation.services.aggregating.run"),
     "route": Kind(_("Route comparisons"), "default", "curation.services.routing.run"),
     "noise": Kind(_("Score noise"), "default", "curation.services.noise.run"),
+    "noise-training": Kind(_("Score noise by training"), "gpu", "curation.handlers.noise.run"),
     "treat": Kind(_("Treat doubtful labels"), "default", "curation.services.treating.run"),
     "embed": Kind(_("Embed texts"), "gpu", "curation.handlers.embedding.run"),
     "build": Kind(
