@@ -12,7 +12,18 @@ from curation.routing import gain, overlap
 from curation.routing.features import Features
 from curation.routing.gain import GainModel
 from curation.routing.overlap import Evidence, Source
-from curation.routing.policies import AUDIT, EXPLORATION, PERSON, SETTLED, Decision, Route, Slices, decided, slices
+from curation.routing.policies import (
+    AUDIT,
+    EXPLORATION,
+    PERSON,
+    SETTLED,
+    Decision,
+    Route,
+    Slices,
+    decided,
+    judge_error,
+    slices,
+)
 from curation.stats.votes import FloatArray, IntArray, K
 
 ASSUMED_ACCURACY: Final = 0.8
@@ -69,7 +80,7 @@ def adaptive_overlap(
     The budget is money at the sources' prices; without prices a person's judgement costs 1. Audit and exploration buy
     one person's judgement each. What takes ``least`` or less away for the price of a person's judgement, or in that
     proportion for another price, is not bought, so money may be left.
-    Without ``votes`` the judges' probability is the belief, and a person is assumed to be right four times in five.
+    Without ``votes`` the judges' side with its error is believed, and a person to be right four times in five.
     """
     evidence = _priced(_assumed(features) if votes is None else votes, prices)
     if len(evidence.posterior) != len(features.ids):
@@ -90,8 +101,8 @@ def adaptive_overlap(
 
 
 def _assumed(features: Features) -> Evidence:
-    p = features.column("judge_probability")
-    p = np.where(np.isnan(p), 0.5, p)
+    p, error = features.column("judge_probability"), judge_error(features)
+    p = np.where(p > 0.5, 1 - error, np.where(p < 0.5, error, 0.5))
     wrong = (1 - ASSUMED_ACCURACY) / (K - 1)
     confusion = np.full((K, K), wrong) + np.eye(K) * (ASSUMED_ACCURACY - wrong)
     person = Source(PERSON, 1.0, confusion, np.where(features.settled, 0, overlap.MAX_BUNDLE))

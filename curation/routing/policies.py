@@ -108,15 +108,29 @@ def selector(name: str) -> Selector:
 
 
 def judge_error(features: Features) -> FloatArray:
-    """[N] probability that the judges' verdict is wrong, at most one half; one half where there is none.
+    """[N] probability that the judges' verdict is wrong; one half where there is none.
 
     With probability p of b it is min(p, 1-p), the error of an honest forecaster. The share of judges that change with
     the order have said nothing about the text: that share is a coin's toss, so it moves the error toward one half.
+    Trust by similar, verified comparisons moves its odds as far as the odds there differ from the usual ones: only
+    there can it be above one half, where people mostly say the opposite.
     """
     p = features.column("judge_probability")
     tossed = np.nan_to_num(features.column("judge_inconsistency"))
     error = np.minimum(p, 1 - p)
-    return np.where(np.isnan(p), 0.5, error + (0.5 - error) * tossed)
+    return _trusted(np.where(np.isnan(p), 0.5, error + (0.5 - error) * tossed), p, features.column("trust"))
+
+
+def _trusted(error: FloatArray, p: FloatArray, trust: FloatArray) -> FloatArray:
+    """The odds of an error times those of distrust here over those of the mean distrust."""
+    known = np.isfinite(trust) & np.isfinite(p)
+    if not known.any():
+        return error
+    here = np.clip(np.where(known, trust, 0.5), 0.01, 0.99)
+    usual = float(here[known].mean())
+    sure = np.clip(error, 0.01, 0.99)
+    odds = sure / (1 - sure) * (1 - here) / here * usual / (1 - usual)
+    return np.where(known, odds / (1 + odds), error)
 
 
 class Slices(NamedTuple):
@@ -171,8 +185,7 @@ def uncertainty(
     drawn = slices(features, budget=n, rng=rng, exploration=exploration, audit_share=audit_share)
     order = np.lexsort((rng.random(len(gain)), -gain, judged))  # no verdict first, then the greatest gain
     best = order[drawn.left[order]][: n - len(drawn.audited) - len(drawn.explored)]
-    reasons = {int(i): _doubt(features, int(i)) for i in best}
-    return decided(features, gain, reasons, drawn, prices)
+    return decided(features, gain, _doubts(features, best), drawn, prices)
 
 
 def at_random(
@@ -254,11 +267,21 @@ def left_alone(id_: Hashable, gain: float, p: float, settled: bool, probability:
     return Decision(id_, "settled", reason, gain, probability=probability, n=0)
 
 
-def _doubt(features: Features, i: int) -> str:
-    p = float(features.column("judge_probability")[i])
-    tossed = float(features.column("judge_inconsistency")[i])
+def _doubts(features: Features, rows: IntArray) -> dict[int, str]:
+    """Why each of these comparisons is uncertain, in words."""
+    p, tossed, trust = (features.column(name)[rows] for name in ("judge_probability", "judge_inconsistency", "trust"))
+    known = features.column("trust")
+    known = known[np.isfinite(known)]
+    usual = float(known.mean()) if known.size else 0.0
+    told = zip(rows.tolist(), p.tolist(), tossed.tolist(), trust.tolist(), strict=True)
+    return {row: _doubt(p_b, turned, here, usual) for row, p_b, turned, here in told}
+
+
+def _doubt(p: float, tossed: float, trust: float, usual: float) -> str:
     if np.isnan(p):
         return "no judge verdict"
+    if trust < usual:
+        return f"on similar comparisons the judges agreed with people in {trust:.0%}, probability of b {p:.2f}"
     if tossed > 0:
         return f"the judge changes with the order ({tossed:.0%}), probability of b {p:.2f}"
     return f"the judge is uncertain: probability of b {p:.2f}"

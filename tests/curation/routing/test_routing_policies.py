@@ -42,6 +42,28 @@ def test_the_judges_expected_error(p: float | None, inconsistency: float | None,
     assert judge_error(extract([item("x", p, judge_inconsistency=inconsistency)]))[0] == pytest.approx(error)
 
 
+def test_trust_by_similar_comparisons_moves_the_error_as_far_as_it_differs_from_the_usual() -> None:
+    # Usual is .75, odds of distrust 1/3. Error .2 has odds 1/4. Trust .6: (.4/.6) / (1/3) = 2 times: 1/2, so 1/3.
+    # Trust .9: (1/9) / (1/3) = 1/3 times: 1/12, so 1/13. Without a verdict there is nothing to trust.
+    error = judge_error(extract([item("x", 0.8, trust=0.6), item("y", 0.8, trust=0.9), item("z", trust=0.1)]))
+
+    assert error.tolist() == pytest.approx([1 / 3, 1 / 13, 0.5])
+
+
+def test_trust_that_is_the_same_everywhere_or_absent_changes_nothing() -> None:
+    same = judge_error(extract([item("x", 0.8, trust=0.3), item("y", 0.6, trust=0.3)]))
+    assert same.tolist() == pytest.approx([0.2, 0.4])
+    assert judge_error(extract([item("x", 0.8), item("y", 0.6, trust=0.3)])).tolist() == pytest.approx([0.2, 0.4])
+
+
+def test_people_are_asked_where_similar_comparisons_went_against_the_judges() -> None:
+    features = extract([item("trusted", 0.8, trust=0.9), item("doubted", 0.85, trust=0.2)])
+    decided = uncertainty(features, budget=1, rng=np.random.default_rng(0), exploration=0, audit_share=0)
+
+    assert [d.route for d in decided] == ["settled", "human"]
+    assert "agreed with people in 20%" in decided[1].reason
+
+
 def test_people_get_the_missing_verdict_first_and_then_the_least_certain() -> None:
     features = extract([item("sure", 0.98), item("doubt", 0.6), item("none"), item("flip", 0.9, judge_inconsistency=1)])
 
