@@ -8,7 +8,7 @@ in the judges' majority is the beta posterior of its agreement with people over 
 the embeddings of prompt and difference (MiniLM). Figure: AUROC of trust for whether the judges' majority is the
 plurality of the people there; beside it that of the judges' own unanimity, and of both added. Comparisons without a
 plurality, or where the judges split, are left out of the measure. Question: is trust by neighbours above one half, and
-does it add to unanimity?
+does it add to unanimity? Added after the first run: the AUROC of the router's own expected error, without and with it.
 
 Error-driven retrieval (ukpconvarg1, after Skywork-Reward-V2). 300 comparisons with a gold label retrieve and 1,500
 others evaluate; nothing has both roles, but issues and arguments recur. A reward model (Bradley-Terry on surface
@@ -34,7 +34,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from results_routing import Array, Ints, differences, encoded, interval, shown
 
-from curation.routing import neighbours, proxy
+from curation.routing import Features, Item, extract, neighbours, proxy
+from curation.routing.policies import judge_error
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS, QUICK_SEEDS = tuple(range(61, 71)), (161, 162)
@@ -90,8 +91,8 @@ def auroc(score: Array, positive: Array) -> float:
     return float((rank[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
 
 
-def trust(data: Data, seed: int) -> tuple[float, float, float]:
-    """AUROC by neighbours, by unanimity, and by both."""
+def trust(data: Data, seed: int) -> tuple[float, ...]:
+    """AUROC by neighbours, by unanimity, by both, and by the router's expected error without trust and with it."""
     rng = np.random.default_rng(seed)
     people, judges = plurality(data.people), plurality(data.judges)
     # The majority of two judges is the side of the one where the other said tie; opposite sides leave no word.
@@ -104,7 +105,19 @@ def trust(data: Data, seed: int) -> tuple[float, float, float]:
     known = np.isfinite(agreed[~verified])
     right, alone = agreed[~verified][known] == 1, unanimous[~verified][known]
     by_trust = found[known]
-    return auroc(by_trust, right), auroc(alone, right), auroc(alone + by_trust / by_trust.std(), right)
+    said = [data.judges[i] for i in np.flatnonzero(~verified)[known]]
+    certain = [1 - judge_error(_features(said, t)) for t in (None, by_trust)]
+    scores = (by_trust, alone, alone + by_trust / by_trust.std(), *certain)
+    return tuple(auroc(score, right) for score in scores)
+
+
+def _features(said: Sequence[Ints], trusted: Array | None) -> Features:
+    """What the router knows of comparisons by their verdicts, read as the service reads them, and the trust."""
+    p = [float(np.mean(1 / (1 + np.exp(-1.5 * values)))) for values in said]
+    return extract(
+        Item(i, "", "", "", judge_probability=p_b, trust=None if trusted is None else float(trusted[i]))
+        for i, p_b in enumerate(p)
+    )
 
 
 def retrieval(data: Data, seed: int) -> tuple[Array, Array]:
@@ -170,10 +183,12 @@ def main() -> int:
     cache = Path(tempfile.gettempdir()) / "tiebreak-benchmark-features"
     told: dict[str, Any] = {}
     print("AUROC for the judges being right       by neighbours            by unanimity             by both")
+    print(f"{'':39}the router without trust the router with trust")
     for name in ("llmfao", "pandalm"):
         data = load(given.data / f"{name}.jsonl.gz", cache)
         found = np.array([trust(data, seed) for seed in seeds])
-        print(f"  {name:<36} " + " ".join(f"{shown(column):<24}" for column in found.T))
+        print(f"  {name:<36} " + " ".join(f"{shown(column):<24}" for column in found.T[:3]))
+        print(f"  {'':<36} " + " ".join(f"{shown(column):<24}" for column in found.T[3:]))
         told[name] = [round(v, 4) for v in interval(found[:, 2] - found[:, 1])]
         print(f"  {'':<36} both less unanimity {shown(found[:, 2] - found[:, 1], '+')}")
     data = load(given.data / "ukpconvarg1.jsonl.gz", cache)
