@@ -1,6 +1,6 @@
 """Finding wrong preference labels, and training in spite of them, on real preferences with known wrong labels.
 
-`python benchmarks/results_noise.py [--quick] [--splits N] [--data DIR] [--cache DIR]` reads from DIR (../shared/data)
+`python benchmarks/results_noise.py [--quick] [--splits N] [--noise …] [--data DIR] [--cache DIR]` reads DIR (../shared/data)
 ukpconvarg1.jsonl.gz (Habernal and Gurevych 2016, CC BY 4.0) and raw/hh_rlhf/harmless-base_test.jsonl.gz (Bai et al.
 2022, MIT). The cache keeps embeddings (MiniLM) and the figures of every split, so that a run that was stopped goes on
 and one of more splits adds to one of fewer. cleanlab is the extra `bench`; without it its rows are left out.
@@ -374,8 +374,8 @@ def measure(
     found: Figures = defaultdict(lambda: defaultdict(list))
     right: Figures = defaultdict(lambda: defaultdict(list))
     shares: dict[str, list[float]] = defaultdict(list)
-    for seed in seeds:
-        for rate in reversed(rates):
+    for rate in reversed(rates):
+        for seed in seeds:
             started = time.monotonic()
             figures = kept.figures(data, seed, rate)
             for method, value in figures["aurocs"].items():
@@ -468,12 +468,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a part of ukpconvarg1, 40 %% flips, one split")
     parser.add_argument("--splits", type=int, default=len(SEEDS), choices=range(1, len(SEEDS) + 1), help="5 by default")
+    parser.add_argument("--noise", nargs="+", choices=RATES, default=RATES, help="all by default")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "tiebreak-features")
     given = parser.parse_args()
     torch.set_num_threads(1)
     names = ["ukpconvarg1"] if given.quick else ["ukpconvarg1", "hh-rlhf"]
-    rates, seeds = (("0.4",), (101,)) if given.quick else (RATES, SEEDS[: given.splits])
+    rates, seeds = (
+        (("0.4",), (101,)) if given.quick else (tuple(r for r in RATES if r in given.noise), SEEDS[: given.splits])
+    )
     given.cache.mkdir(parents=True, exist_ok=True)
     kept = Kept(given.cache)
     told: dict[str, Any] = {}

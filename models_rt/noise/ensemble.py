@@ -70,7 +70,9 @@ def joined(material: Material, parts: Sequence[tuple[Tensor, Array]]) -> Array:
     margins = np.full((len(parts[0][1]), len(material)), np.nan)
     for outside, found in parts:
         margins[:, outside.numpy()] = found
-    return margins[chosen_spread(margins, material.columns.targets.double().numpy()) if len(margins) > 1 else 0]
+    targets = material.columns.targets.double().numpy()
+    chosen: Array = margins[chosen_spread(margins, targets) if len(margins) > 1 else 0]
+    return chosen
 
 
 def trajectories(material: Material, config: TrainConfig, l2: float) -> Array:

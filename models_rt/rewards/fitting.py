@@ -131,8 +131,9 @@ class Learner:
 
     def __init__(self, dimension: int, config: TrainConfig, l2: float, generator: torch.Generator) -> None:
         self.config, self.l2 = config, l2
-        self.head = head_kind(config.head)(dimension)
-        self.head.reset(generator)
+        head = head_kind(config.head)(dimension)
+        head.reset(generator)
+        self.head: torch.nn.Module = head
         self._optimiser = torch.optim.Adam(self.head.parameters(), lr=config.learning_rate)
 
     def learn(self, inputs: Tensor, columns: Columns) -> None:
@@ -145,7 +146,7 @@ class Learner:
 def batches(pairs: Tensor, config: TrainConfig, generator: torch.Generator | None) -> Iterator[Tensor]:
     """The pairs [k] in batches, shuffled where there is a generator. Few pairs make small batches, not few steps."""
     shuffled = pairs if generator is None else pairs[torch.randperm(len(pairs), generator=generator)]
-    yield from shuffled.split(min(config.pairs_a_step, max(SMALLEST, len(pairs) // FEWEST_STEPS)))
+    yield from torch.split(shuffled, min(config.pairs_a_step, max(SMALLEST, len(pairs) // FEWEST_STEPS)))
 
 
 def _penalised(head: torch.nn.Module, inputs: Tensor, columns: Columns, config: TrainConfig, l2: float) -> Tensor:
