@@ -180,6 +180,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     given = parser.parse_args()
     seeds = QUICK_SEEDS if given.quick else SEEDS
+    absent = [name for name in ("llmfao", "pandalm", "ukpconvarg1") if not (given.data / f"{name}.jsonl.gz").exists()]
+    if absent:
+        raise SystemExit(f"Not in {given.data}: {', '.join(absent)}.")
     cache = Path(tempfile.gettempdir()) / "tiebreak-benchmark-features"
     told: dict[str, Any] = {}
     print("AUROC for the judges being right       by neighbours            by unanimity             by both")
