@@ -10,7 +10,7 @@ from django import forms
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from annotate.models import Comparison
 from tiebreak.accounts.roles import Can
@@ -39,6 +39,30 @@ PRESETS: Final = {
     "flip-confident": gettext_lazy("flip what two methods are sure of, drop the worst tenth"),
 }
 
+TOLD: Final = (  # by packages that know no languages
+    gettext_noop("Consensus entropy"),
+    gettext_noop("The raters' consensus is undecided."),
+    gettext_noop("Rater quality"),
+    gettext_noop("Those who gave the label are raters who often err; those who contradict it seldom do."),
+    gettext_noop("Rules"),
+    gettext_noop("Something in the texts is known to spoil labels, such as a name, a cut end or the wrong language."),
+    gettext_noop("Conflicts"),
+    gettext_noop("Other labels contradict it: the same texts labelled the other way, or a cycle of preferences."),
+    gettext_noop("Reward model disagreement"),
+    gettext_noop("A reward model that did not train on it prefers the other side."),
+    gettext_noop("Ensemble margin"),
+    gettext_noop("Reward models trained on the other groups agree against the label."),
+    gettext_noop("Peer review"),
+    gettext_noop("Two reward models that review each other's pairs both find it hard to learn."),
+    gettext_noop("Confident learning"),
+    gettext_noop("Out-of-fold probabilities are surer of the other side than its own labels usually are."),
+    gettext_noop("Training dynamics"),
+    gettext_noop("While a reward model learns, it stays on the other side, or forgets the label again."),
+    gettext_noop("the people who judged it all name its side"),
+    gettext_noop("as many are dropped as may be"),
+    gettext_noop("as many people are asked as may be"),
+)
+
 
 class RuleForm(forms.Form):
     """One rule of a policy; without an action it is none."""
@@ -49,7 +73,7 @@ class RuleForm(forms.Form):
     methods = forms.MultipleChoiceField(
         label=gettext_lazy("Scores"),
         required=False,
-        choices=[(name, method.label) for name, method in pure.METHODS.items()],
+        choices=[(name, gettext_lazy(method.label)) for name, method in pure.METHODS.items()],
         widget=forms.CheckboxSelectMultiple,
     )
     agree = forms.BooleanField(label=gettext_lazy("all of them, not just one"), required=False)
@@ -139,9 +163,11 @@ def noise(desk: Desk) -> HttpResponse:
     tried = "limits-unanimous" in query
     form = PolicyForm(query) if tried else PolicyForm(policy=policy)
     method = next((row for row in known if row.name == query.get("method")), _telling(known))
+    shown = _tried(desk, form) if tried else {}
     listed: dict[str, Any] = {}
     if method:
         listed = {
+            "bands": _bands(shown.get("policy") or policy, method.name),
             "bins": reading.histogram(desk.project, method.name),
             "page": reading.suspects(
                 desk.project,
@@ -161,8 +187,13 @@ def noise(desk: Desk) -> HttpResponse:
         quality=reading.quality(desk.project),
         treatments=reading.treatments(desk.project),
         **listed,
-        **(_tried(desk, form) if tried else {}),
+        **shown,
     )
+
+
+def _bands(policy: pure.Policy, method: str) -> list[tuple[float, str]]:
+    """Where the rules that look at a score begin to hold, and what they do."""
+    return [(rule.at_least, rule.action) for rule in policy.rules if method in rule.methods and rule.at_least]
 
 
 def _telling(known: list[reading.Scored]) -> reading.Scored | None:
@@ -189,7 +220,7 @@ def _tried(desk: Desk, form: PolicyForm) -> dict[str, Any]:
         "by_rule": list(zip(policy.rules, counted.by_rule, strict=True)),
         "examples": [(action, shown[pk]) for pk, action in chosen.items() if pk in shown],
         "cost": reading.cost(desk.project, counted.judgements),
-        "limited": [(treating.SAVED[name], n) for name, n in counted.limited.items() if n],
+        "limited": [(_(treating.SAVED[name]), n) for name, n in counted.limited.items() if n],
     }
 
 

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotate.models import Comparison
+from curation import noise, noise_review
 from curation.models import NoiseDecision, NoiseTreatment
 from curation.services import treating, verbs
 from curation.services.reading import noise as reading
@@ -108,6 +109,16 @@ def test_the_histogram_counts_every_label_once_and_puts_1_into_the_last_step(pro
     # n/30 for n = 0..28 and 1.0: [0, .05) holds 0 and 1/30; the last holds 29/30 moved to 1, and 28/30 < .95.
     assert (sum(b.n for b in bins), bins[0].n, bins[-1].n) == (30, 2, 1)
     assert max(b.height for b in bins) == 1
+
+
+def test_the_histogram_shows_where_the_policys_rules_begin(project: Project) -> None:
+    assert "0.50 ask people, 0.35 soften" in as_("viewer").get(url("noise")).content.decode()
+    assert "0.90 drop" in as_("viewer").get(url("noise"), POLICY).content.decode()
+
+
+def test_every_word_of_the_pure_packages_can_be_translated() -> None:
+    words = [word for method in noise.METHODS.values() for word in (method.label, method.facts)]
+    assert set(noise_review.TOLD) == {*words, *treating.SAVED.values()}
 
 
 def test_a_page_takes_the_same_queries_however_many_suspects_it_lists(project: Project) -> None:
