@@ -106,7 +106,7 @@ def fit_model(votes: Votes, judge: BoolArray, max_iter: int, tol: float) -> tupl
     kind = judge.astype(np.int64)
     kinds, lean = replace(votes, rater=kind[votes.rater], raters=("people", "judges")), _alone(votes, judge)
     lean_of_kinds = sums(kind, lean, 2) + LEAN
-    both = JointModel(kinds, np.array([False, True]), HUMBLE[:, None].repeat(2, axis=1), FOLLOW, lean_of_kinds)
+    both = JointModel(kinds, np.array([False, judge.any()]), HUMBLE[:, None].repeat(2, axis=1), FOLLOW, lean_of_kinds)
     first = climb(lay_out(kinds, kinds.value, K), both, both.start(), max_iter=max_iter, tol=tol)
     found = both.split(first.parameters)
     start = found._replace(own=found.own[:, kind], follow=found.follow[kind])
@@ -160,7 +160,7 @@ class JointModel:
         """``held``: raters are single ones, and what is common to comparisons stays; None: raters are whole kinds."""
         self.held = held
         self.raters, self.judge = len(votes.raters), judge
-        self.n_panel = K if judge.any() and judge[votes.rater].any() else 1
+        self.n_panel = K if judge.any() else 1
         said = np.bincount(votes.value, votes.weight, K) + 1 / K
         self.guess = said / said.sum()
         self.pseudo_own, self.followed = lean[:, None] * kind, follow

@@ -242,6 +242,18 @@ def test_judges_alone_vouch_for_nobody() -> None:
     assert fit.posterior.argmax(axis=1).tolist() == [B, A] * 20
 
 
+def test_judges_who_never_met_a_person_are_taken_for_ordinary_ones() -> None:
+    # People judged 0-19, two judges 20-39: nothing shows how good the judges are, so their word is
+    # worth HUMBLE's 2/3 against 1/6, which is .8, and what little they say on their own.
+    people = [(c, r, (-1) ** c) for c in range(20) for r in ("ann", "bea")]
+    judges = [(c, r, (-1) ** c) for c in range(20, 40) for r in ("gpt", "llama")]
+    votes = Votes.from_rows([*people, *judges])
+    fit = joint(votes, is_judge=np.array([False, False, True, True]))
+    assert fit.posterior.argmax(axis=1).tolist() == [B, A] * 20
+    assert fit.posterior[:20].max(axis=1).min() > 0.9
+    assert fit.posterior[20:].max() == pytest.approx(0.8, abs=0.03)
+
+
 def test_a_further_vote_is_taken_at_once_with_the_posterior_as_its_base() -> None:
     votes, judge, _ = panel_world(4, comparisons=60)
     fit = joint(votes, is_judge=judge)
