@@ -26,16 +26,32 @@ def crowd_bt(
     tol: float = 1e-5,
     penalty: float = PENALTY,
 ) -> Aggregate:
-    """Consensus by the scores of items and the reliability η of raters (Chen et al. 2013, WSDM, eq. 4-7).
+    """Consensus by the scores of items and the reliability η of raters (Chen et al. 2013, WSDM, CrowdBT).
 
     P(w says i ≻ j) = η_w σ(s_i - s_j) + (1 - η_w) σ(s_j - s_i): where an item recurs in several comparisons, what is
     said of it elsewhere speaks for or against a vote, even the only one. A rater with η = 1/2 guesses, and one below
     goes against the truth: their votes count the other way round. Ties (the paper has none): a rater says tie with one
     probability where the truth is decided and with another where it is a tie, both shrunk to the ordinary rater's (on
-    held-out votes of llmfao worth .07 of log-loss); a tie says nothing of η.
-    The model and its prior on scores stand in `items`; a Beta prior of mode .8 keeps η from 0 and 1, and raters from
-    all being adversaries of a mirrored truth. By L-BFGS from equal scores and η = .8; deterministic, and the penalised
-    log-likelihood never falls. Needs ``pairs``; several judges (``is_judge``) are one rater, see `as_one_rater`.
+    held-out votes of llmfao worth .07 of log-loss); a tie says nothing of η. The model and its prior on scores stand in
+    `items`; a Beta prior of mode .8 keeps η from 0 and 1, and raters from all being adversaries of a mirrored truth.
+    By L-BFGS from equal scores and η = .8; deterministic, and the penalised log-likelihood never falls. Needs
+    ``pairs``; several judges (``is_judge``) are one rater, see `items.as_one_rater`.
+
+    Decided votes of UKP, k for a comparison, a share of the raters answering by lot (one draw; side of the gold hit):
+
+    | k | by lot | majority | dawid-skene | crowd-bt |
+    |---|---|---|---|---|
+    | 1 | none | .854 | .854 | .879 |
+    | 1 | 30 % | .752 | .752 | .859 |
+    | 1 | 50 % | .665 | .665 | .820 |
+    | 3 | none | .937 | .931 | .934 |
+    | 3 | 50 % | .746 | .805 | .893 |
+    | 5 | none | .955 | .976 | .953 |
+    | 5 | 50 % | .767 | .853 | .906 |
+
+    The gold was estimated from these very votes, as far as we know by MACE, which is kin to Dawid and Skene's model: of
+    five votes by honest raters it says little. Of the gold that goes with one order of the items, nine in ten, five
+    votes hit .994, theirs .986.
 
     ``posterior`` is ``base`` (the scores, less what the comparison's own votes brought into them) times the votes.
     """
