@@ -99,6 +99,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
             execution, method, labels, _sliced(labels, found), number * len(labels.id), len(methods) * len(labels.id)
         )
         actions = {name: actions.get(name, 0) + proposed[name] for name in {*actions, *proposed}}
+    _forget(job)
     joint = confident_joint(_sigmoid(margins).mean(axis=0))
     record("noise.scored", execution.run, by=execution.run.created_by, project=project, methods=list(methods))
     return {
@@ -197,7 +198,7 @@ def _cache() -> Path:
 
 def _piece(job: Job, name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """An array that this run has computed before, or computes and keeps now."""
-    name = f"{job.key}/{name}"
+    name = f"{job.key}-{name}.npy"
     kept = job.execution.run.artifacts.select_related("artifact").filter(name=name).first()
     if kept is not None:
         with files.open_artifact(kept.artifact) as source:
@@ -212,6 +213,13 @@ def _piece(job: Job, name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.
         job.execution.fence()
         job.execution.keep(artifact, name)
     return found
+
+
+def _forget(job: Job) -> None:
+    """The scores are stored: their pieces are of no more use."""
+    with transaction.atomic():
+        job.execution.fence()
+        job.execution.run.artifacts.filter(name__startswith=f"{job.key}-").delete()
 
 
 def _l2(job: Job) -> float:
@@ -237,7 +245,7 @@ def _ensemble(job: Job, l2: float) -> Array:
                 f"ensemble-{k}-{number}",
                 lambda config=config, inside=inside, outside=outside: held_out(  # type: ignore[misc]
                     job.material, config, l2, inside, outside
-                ),
+                ).astype(np.float32),
             )
             parts.append((outside, found))
         rows.append(joined(job.material, parts))
@@ -276,7 +284,7 @@ def _trajectories(job: Job, l2: float) -> Array:
             f"dynamics-{number}",
             lambda inside=inside, outside=outside, number=number: watched(  # type: ignore[misc]
                 job.material, job.config, l2, inside, outside, number
-            ),
+            ).astype(np.float32),
         )
     return found
 

@@ -124,6 +124,8 @@ def test_a_run_whose_worker_died_goes_on_with_the_folds_that_it_has(
     with pytest.raises(KeyboardInterrupt):
         ledger.execute(run.pk)
     assert not NoiseScore.objects.exists()
+    assert run.artifacts.count() == 4  # the penalty and three folds
+    assert not any("/" in name for name in run.artifacts.values_list("name", flat=True))  # the run's page links them
     Run.objects.filter(pk=run.pk).update(status=Run.Status.QUEUED)  # as the reaper does once the lease has run out
     taught.clear()
     taught.extend([0] * 10)
@@ -131,25 +133,29 @@ def test_a_run_whose_worker_died_goes_on_with_the_folds_that_it_has(
 
     assert done is not None
     assert done.status == Run.Status.SUCCEEDED
+    assert not run.artifacts.exists()
     assert len(taught) - 10 == 3  # of two partitions in three folds, three were kept
     resumed = by("ensemble-margin")
     score(project, "ensemble-margin")
     assert by("ensemble-margin") == resumed
 
 
-def test_pieces_of_other_labels_are_not_taken_for_ones_own(project: Project) -> None:
+def test_pieces_of_other_labels_are_not_taken_for_ones_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first attempt dies when all is computed; a judgement changes before the second one.
     params = verbs.prepare("noise-training", project, {"method": "ensemble-margin", "config": CONFIG})
     run = ledger.start("noise-training", project=project, params=params, wake=False)
-    ledger.execute(run.pk)
-    before = by("ensemble-margin")
+    with monkeypatch.context() as patched:
+        patched.setattr(handler, "_scores", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ledger.execute(run.pk)
+    assert run.artifacts.count() == 7
     consensus = Comparison.objects.get(external_id="c020").consensus
     consensus.p_a, consensus.p_b = consensus.p_b, consensus.p_a
     consensus.save()
     Run.objects.filter(pk=run.pk).update(status=Run.Status.QUEUED)
-    NoiseScore.objects.all().delete()
     ledger.execute(run.pk)
 
-    assert by("ensemble-margin")["c020"] > 0.5 > before["c020"]
+    assert by("ensemble-margin")["c020"] > 0.5 > by("ensemble-margin")["c021"]
 
 
 def test_few_labels_are_refused_with_how_many_it_takes() -> None:
