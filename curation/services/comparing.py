@@ -13,14 +13,19 @@ from curation.routing.online import Arm as ArmFigures
 from curation.routing.online import compare_arms
 from tiebreak.accounts.models import Project
 
+from . import policies
 from .policies import Arm
 
 MOST: Final = 50_000
-# What the last comparisons of each arm came to. Judges' readings and people's hours are what they cost.
+# What the last comparisons of each arm came to, of those that were there to be drawn for any of them: decided since the
+# arms are as they are, and begun by nobody before. Judges' readings and people's hours are what they cost.
 OUTCOMES: Final = """
 WITH decided AS (
   SELECT d.comparison_id, d.policy FROM curation_routingdecision d JOIN annotate_comparison c ON c.id = d.comparison_id
   WHERE c.project_id = %(project)s AND d.current AND d.policy = ANY(%(arms)s) AND d.overridden_by_id IS NULL
+    AND d.created_at >= %(since)s AND NOT EXISTS (
+      SELECT 1 FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
+      WHERE j.comparison_id = c.id AND r.kind = 'annotator' AND j.submitted_at < %(since)s)
   ORDER BY d.id DESC LIMIT %(most)s
 )
 SELECT d.policy, 1 - greatest(k.p_a, k.p_tie, k.p_b),
@@ -52,11 +57,17 @@ class Figure(NamedTuple):
 
 
 def figures(project: Project, arms: Sequence[Arm]) -> list[Figure]:
-    """Nothing where fewer than two arms share the comparisons, or none has decided yet (a query)."""
-    if len(arms) < 2:
+    """Nothing where fewer than two arms share the comparisons, or none has decided yet (two queries)."""
+    since = policies.since(project) if len(arms) > 1 else None
+    if since is None:
         return []
     with connection.cursor() as cursor:
-        known: dict[str, Any] = {"project": project.pk, "arms": [arm.name for arm in arms], "most": MOST}
+        known: dict[str, Any] = {
+            "project": project.pk,
+            "arms": [arm.name for arm in arms],
+            "most": MOST,
+            "since": since,
+        }
         cursor.execute(OUTCOMES, known)
         rows = cursor.fetchall()
     names = [row[0] for row in rows]

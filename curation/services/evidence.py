@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -102,17 +103,23 @@ def open_to_routing(project: Project) -> QuerySet[Comparison]:
 
 
 def pool(
-    project: Project, judges: Judges, *, begun: bool = False, tell: Callable[[int], Any] = lambda done: None
+    project: Project,
+    judges: Judges,
+    *,
+    begun: bool = False,
+    since: datetime | None = None,
+    tell: Callable[[int], Any] = lambda done: None,
 ) -> Pool:
     """Everything that a router may decide now. ``begun``: also what people have begun to answer.
 
-    Texts are read block by block and not kept: a comparison stays as its features, some 300 bytes. ``tell`` hears how
-    many have been read.
+    Texts are read block by block and not kept: a comparison stays as its features, some 300 bytes. What was decided
+    before ``since`` is nobody's: it is decided anew, so that arms are compared on what fell to them by lot. ``tell``
+    hears how many have been read.
     """
     blocks = []
     known, done = alike.verified(project), 0
     for block in _blocks(open_to_routing(project) if begun else open_to_routing(project).filter(seats_taken=0)):
-        blocks.append(_block(project, block, judges, known))
+        blocks.append(_block(project, block, judges, known, since))
         done += len(block)
         tell(done)
     return _joined(blocks)
@@ -138,7 +145,9 @@ def _blocks(rows: QuerySet[Comparison]) -> Iterator[list[Row]]:
         last = block[-1][0]
 
 
-def _block(project: Project, rows: Sequence[Row], judges: Judges, verified: alike.Verified | None) -> Pool:
+def _block(
+    project: Project, rows: Sequence[Row], judges: Judges, verified: alike.Verified | None, since: datetime | None
+) -> Pool:
     ids = [row[0] for row in rows]
     admitted = opinions(ids, judges.admitted)
     if judges.panel and admitted:
@@ -146,7 +155,7 @@ def _block(project: Project, rows: Sequence[Row], judges: Judges, verified: alik
         admitted = {pk: said._replace(probability=weighed.get(pk, said.probability)) for pk, said in admitted.items()}
     unproven = opinions([pk for pk in ids if pk not in admitted], judges.unproven)
     found = Found(unproven | admitted, margins(ids), _difficulties(ids), alike.alike(project, verified, ids))
-    known, told = _known(ids)
+    known, told = _known(ids, since)
     return Pool(
         features=_features(rows, found, told),
         ids=np.array(ids, dtype=np.int64),
@@ -248,7 +257,7 @@ Told = Mapping[int, tuple[Any, Mapping[str, float]]]
 """By comparison, when it was last decided and what was known of it."""
 
 
-def _known(ids: Sequence[int]) -> tuple[dict[int, Known], Told]:
+def _known(ids: Sequence[int], since: datetime | None) -> tuple[dict[int, Known], Told]:
     """What was last decided, and by what. Few decisions differ, so equal ones are one object."""
     held = ExpressionWrapper(Q(reason__startswith=HELD), output_field=BooleanField())
     current = RoutingDecision.objects.filter(comparison__in=ids, current=True).annotate(held=held)
@@ -259,7 +268,8 @@ def _known(ids: Sequence[int]) -> tuple[dict[int, Known], Told]:
     same: dict[Known, Known] = {}
     known, told = {}, {}
     for pk, at, features, *said in rows:
-        known[pk] = same.setdefault(one := Known(*said), one)
+        one = Known(*said) if since is None or at >= since else Known(*said)._replace(policy="")
+        known[pk] = same.setdefault(one, one)
         told[pk] = at, features
     return known, told
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
@@ -14,7 +15,7 @@ from curation.models import RoutingPolicy
 from curation.routing import POLICIES, GainModel, Selector, selector
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Conflict, Invalid, NotFound
-from tiebreak.core.models import record
+from tiebreak.core.models import Event, record
 from tiebreak.core.transitions import move
 
 from .words import told
@@ -164,6 +165,12 @@ def retire(policy: RoutingPolicy, *, by: Any) -> RoutingPolicy:
 def active(project: Project) -> Any:
     """The versions that decide now."""
     return RoutingPolicy.objects.filter(project=project, status=RoutingPolicy.Status.ACTIVE).order_by("pk")
+
+
+def since(project: Project) -> datetime | None:
+    """When the arms last changed; None: they never did."""
+    changes = Event.objects.filter(project=project, verb__in=["routing.policy_activated", "routing.policy_retired"])
+    return changes.order_by("-pk").values_list("created_at", flat=True).first()
 
 
 def named(project: Project, text: str) -> RoutingPolicy:

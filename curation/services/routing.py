@@ -55,7 +55,11 @@ def run(execution: Execution) -> Mapping[str, Any]:
         return simulating.run(execution, project, arms[0])
     execution.progress(0, note="reading what is known of the comparisons")
     pool = evidence.pool(
-        project, admitting.judges(project), begun=any(map(buying.is_adaptive, arms)), tell=execution.progress
+        project,
+        admitting.judges(project),
+        begun=any(map(buying.is_adaptive, arms)),
+        since=policies.since(project) if len(arms) > 1 else None,
+        tell=execution.progress,
     )
     if not (pool.known or params.get("automatic") or project.comparisons.filter(status="open").exists()):
         raise Invalid("There is no open comparison to route.", code="empty")

@@ -189,13 +189,16 @@ def _halves(rows: Sequence[Tried]) -> tuple[list[Tried], list[Tried]]:
 def learn(rows: Sequence[Tried], rng: np.random.Generator, n_mixes: int = 200) -> GainModel:
     """A gain model from comparisons that have both labels; it says itself where it does not predict."""
     features = extract(row.item for row in rows)
-    if len(rows) < gain.LEAST_COMPARISONS or len({row.group for row in rows}) < FOLDS:
-        return gain.fit(features._replace(ids=features.ids[:0], table=features.table[:0]), lambda mask: 0.0, rng=rng)
+    if len(rows) < gain.LEAST_COMPARISONS:
+        return gain.fit(features, lambda mask: 0.0, rng=rng)  # which says that they are too few
+    fold = np.array([crc32(row.group.encode()) // 2 % FOLDS for row in rows])
+    if len(set(fold.tolist())) < 2:  # one group, or nearly: nothing would be left to measure by
+        fold = np.arange(len(rows)) % FOLDS
     measured = proxy.performance(
         proxy.components(differences([row.item for row in rows]), STRONGEST),
         np.array([row.human / 2 for row in rows]),
         np.array([row.item.judge_probability for row in rows], dtype=np.float64),
-        folds=np.array([crc32(row.group.encode()) // 2 % FOLDS for row in rows]),
+        folds=fold,
         reference=np.array([row.reference / 2 for row in rows]),
     )
     return gain.fit(features, measured, rng=rng, n_mixes=n_mixes)

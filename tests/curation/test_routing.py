@@ -209,6 +209,15 @@ def test_two_active_policies_share_the_comparisons(by: User) -> None:
     assert 18 <= sum(people) <= 20  # each arm rounds its part of the budget down
 
 
+def test_a_change_of_arms_decides_everything_anew_once(by: User) -> None:
+    # Only so is it known which comparisons were there to fall to one arm or the other, the default's own among them.
+    project = make_judged([0.9] * 10)
+    route(project, budget=0)
+    policy = policies.create(project, "p", "random", {"exploration": 0, "audit": 0}, by=by)
+    policies.activate(policy, 0.5, by=by, unsimulated=True)
+    assert [route(project, budget=0)["written"] for _ in range(2)] == [10, 0]
+
+
 # --- what stands is left alone ----------------------------------------------------------------------------------------
 
 

@@ -185,7 +185,12 @@ def test_a_gain_model_that_must_not_route_says_so(client: Client, project: Proje
 
 def test_active_policies_stand_beside_each_other_with_intervals(client: Client, project: Project) -> None:
     aggregation = build.make_aggregation(project)
-    rows = [build.make_policy(project, name=name, status="active", share=0.5) for name in ("one", "two")]
+    rows = [build.make_policy(project, name=name) for name in ("one", "two")]
+    before = build.make_comparison(project, gold=-1)
+    build.make_consensus(aggregation, before, (0.5, 0.0, 0.5))
+    build.make_routing(before, policy="one@1", policy_version=rows[0])  # it fell to nobody by lot
+    for row in rows:
+        policies.activate(row, 0.5, by=None)
     for i in range(12):
         comparison = build.make_comparison(project, gold=-1)
         build.make_consensus(aggregation, comparison, (0.9, 0.0, 0.1) if i % 2 else (0.6, 0.0, 0.4))
