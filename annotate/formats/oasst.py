@@ -14,7 +14,7 @@ from .rows import Row, RowError, items
 ROLES: Final = {"prompter": "user", "assistant": "assistant"}
 DEEPEST: Final = 200
 
-Path = list[dict[str, str]]
+Path = list[dict[str, Any]]  # a text may be anything until it is checked
 
 
 def parse(record: Any, source: str) -> list[Row]:

@@ -124,7 +124,7 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
         yield line, RowError("line", f"expected at most {MAX_LINE:,} bytes, got more")
 
 
-def _json(stream: IO[bytes], zipped: io.BufferedReader | None) -> Iterator[Record]:
+def _json(stream: IO[bytes], zipped: io.BufferedReader[_Gunzip] | None) -> Iterator[Record]:
     """Records of a list, or of lines: no record is a list."""
     begun = zipped.peek(64)[:64] if zipped else stream.read(64)
     if not zipped:

@@ -15,7 +15,7 @@ COLUMNS: Final = ("prompt", "chosen", "rejected", "chosen_model", "rejected_mode
 
 def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
     """A prompt of several turns is one transcript; a generator that is not known is "unknown"."""
-    texts = {name: plain_text(row[name]) for name in ("prompt", "chosen", "rejected")}  # type: ignore[literal-required]
+    texts = {name: plain_text(row[name]) for name in ("prompt", "chosen", "rejected")}
     models = {
         "chosen_model": row["generator_chosen"] or "unknown",
         "rejected_model": row["generator_rejected"] or "unknown",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 
 from curation.exports.formats import FormatOptions
 from curation.exports.formats.transcripts import plain_text
 from curation.exports.schema import MESSAGES, Row
-
-_TEXTS: Final = ("id", "rejected", "group", "split")
 
 
 def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
@@ -29,14 +27,17 @@ def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
 
 def schema(options: FormatOptions) -> pa.Schema:
     """Texts, messages and two structs."""
-    text = lambda *names: [pa.field(name, pa.string(), nullable=False) for name in names]  # noqa: E731
     number = pa.field("probability", pa.float64(), nullable=False)
     return pa.schema(
         [
-            *text("data_source"),
+            *_texts("data_source"),
             pa.field("prompt", MESSAGES, nullable=False),
-            *text("ability"),
-            pa.field("reward_model", pa.struct(text("style", "ground_truth")), nullable=False),
-            pa.field("extra_info", pa.struct([*text(*_TEXTS), number]), nullable=False),
+            *_texts("ability"),
+            pa.field("reward_model", pa.struct(_texts("style", "ground_truth")), nullable=False),
+            pa.field("extra_info", pa.struct([*_texts("id", "rejected", "group", "split"), number]), nullable=False),
         ]
     )
+
+
+def _texts(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string(), nullable=False) for name in names]
