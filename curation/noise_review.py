@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django import forms
-from django.http import HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
@@ -267,10 +267,13 @@ def decide(desk: Desk, pk: int) -> HttpResponse:
             treating.decide_one(comparison, said.get("action", ""), by=desk.user, because=said.get("because", ""))
             desk.say(_("Decided: %(action)s.") % {"action": in_words(said["action"])})
         return desk.back("noise")
+    method = said.get("method", "")
+    if method not in pure.METHODS:
+        raise Http404
     problem, status = "", 200
     try:
         treating.decide_one(comparison, said.get("action", ""), by=desk.user, because=said.get("because", ""))
     except (Invalid, Conflict) as error:
         problem, status = error.message, error.status
-    row = found(reading.suspect(desk.project, pk, said.get("method", "")))
+    row = found(reading.suspect(desk.project, pk, method))
     return desk.render("_noise_suspect.html", status=status, row=row, problem=problem)

@@ -22,6 +22,7 @@ from curation.stats.votes import FloatArray, IntArray
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Conflict, Invalid
 from tiebreak.core.models import record
+from tiebreak.core.text import TextError, clean_text
 from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
 
@@ -74,6 +75,7 @@ def apply(
     project: Project, policy: noise.Policy, *, by: Any, note: str = "", confirmed: bool = False, wake: bool = True
 ) -> NoiseTreatment:
     """Queue a treatment by the policy. Refuses one that has nothing to go by, and one that loses much unconfirmed."""
+    note = _words(note, "note")
     counted, _ = preview(project, policy)
     if not counted.n:
         raise Invalid("There is no label to treat yet: aggregate first.", code="empty")
@@ -90,12 +92,19 @@ def apply(
         )  # fmt: skip
     with transaction.atomic():
         _alone(project)
-        made = NoiseTreatment.objects.create(project=project, policy=policy.to_dict(), note=note[:500], created_by=by)
+        made = NoiseTreatment.objects.create(project=project, policy=policy.to_dict(), note=note, created_by=by)
         run_ = ledger.start("treat", project=project, params={"treatment": made.pk}, by=by, wake=wake)
         NoiseTreatment.objects.filter(pk=made.pk).update(run=run_)
         record("noise.treatment_started", made, by=by, project=project, policy=made.policy)
     made.refresh_from_db()
     return made
+
+
+def _words(text: str, field: str) -> str:
+    try:
+        return clean_text(text.strip(), field=field, max_chars=500)
+    except TextError as error:
+        raise Invalid(str(error), field=field) from error
 
 
 def _alone(project: Project) -> None:
@@ -230,11 +239,12 @@ def decide_one(comparison: Comparison, action: str, *, by: Any, because: str = "
         raise Conflict("This comparison is withdrawn.", code="comparison_withdrawn")
     if Adjudication.objects.filter(comparison=comparison, current=True).exists():
         raise Conflict("An adjudicator has decided this comparison: undo that first.", code="comparison_decided")
-    cause = (because.strip() or f"{by} looked at it")[:500]
+    because = _words(because, "because")
+    cause = because or f"{by} looked at it"
     with transaction.atomic():
         _alone(comparison.project)
         treatment = NoiseTreatment.objects.create(
-            project=comparison.project, policy={"person": action}, counts={action: 1}, note=because[:500], created_by=by
+            project=comparison.project, policy={"person": action}, counts={action: 1}, note=because, created_by=by
         )
         worst = comparison.noise_scores.order_by("-score").first()
         asked = {comparison.pk: (cause, worst.score if worst else 0.0)} if action == "ask_people" else {}

@@ -309,6 +309,14 @@ def test_by_hand_a_label_is_kept_asked_about_or_dropped(project: Project, curato
         treating.decide_one(one("c9"), action, by=curator)
 
 
+@pytest.mark.parametrize("text", ["\x00", "\ud800", "x" * 501])
+def test_words_that_cannot_be_stored_are_refused(project: Project, curator: User, text: str) -> None:
+    with pytest.raises(Invalid, match="because"):
+        treating.decide_one(one("c9"), "keep", by=curator, because=text)
+    with pytest.raises(Invalid, match="note"):
+        treating.apply(project, DROP, by=curator, note=text)
+
+
 def test_what_is_decided_or_withdrawn_needs_no_treatment(project: Project, curator: User) -> None:
     Adjudication.objects.create(comparison=one("c9"), preference=-1, reason="It is right.", by=curator)
     Comparison.objects.filter(external_id="c8").update(status="withdrawn")
