@@ -136,6 +136,7 @@ class RoutingDecision(models.Model):
             models.UniqueConstraint(fields=["comparison"], condition=Q(current=True), name="routing_one_current"),
             models.CheckConstraint(condition=Q(route__in=["human", "judge"]), name="routing_route_known"),
         ]
+        indexes = [models.Index(fields=["-gain"], name="routing_gain", condition=Q(current=True))]
 
     def __str__(self) -> str:
         return f"{self.route}: {self.reason}"

@@ -17,11 +17,12 @@ from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.core.text import TextError, clean_text
 
+LATEST: Final = 5_000  # judgements whose median time prices the next one
 ASSUMED_SECONDS: Final = 60.0  # a judgement of a person, until one was timed here
 # In one pass: grants; what judges and people's time came to (imported judgements were paid for elsewhere); and seats
 # open to people or held by them, with those that no router takes back: begun, or sent there by a person.
 FIGURES: Final = """
-SELECT g.money, g.hours, g.has_money, g.has_hours, calls.spent, time.spent, time.median, seats.open + held.n,
+SELECT g.money, g.hours, g.has_money, g.has_hours, calls.spent, time.spent, median.seconds, seats.open + held.n,
   seats.fixed + held.n
 FROM (
   SELECT coalesce(sum(money), 0) AS money, coalesce(sum(hours), 0) AS hours,
@@ -31,10 +32,17 @@ FROM (
   SELECT coalesce(sum(c.price), 0) AS spent
   FROM annotate_judgecall c JOIN annotate_judge j ON j.id = c.judge_id WHERE j.project_id = %(project)s
 ) AS calls, (
-  SELECT coalesce(sum(j.seconds), 0) AS spent, percentile_cont(0.5) WITHIN GROUP (ORDER BY j.seconds) AS median
+  SELECT coalesce(sum(j.seconds), 0) AS spent
   FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
   WHERE r.project_id = %(project)s AND r.kind = 'annotator' AND j.current AND j.form_id IS NOT NULL
 ) AS time, (
+  SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS seconds FROM (
+    SELECT j.seconds FROM annotate_judgement j JOIN annotate_rater r ON r.id = j.rater_id
+    WHERE r.project_id = %(project)s AND r.kind = 'annotator' AND j.current AND j.form_id IS NOT NULL
+      AND j.seconds IS NOT NULL
+    ORDER BY j.id DESC LIMIT %(latest)s
+  ) AS timed
+) AS median, (
   SELECT coalesce(sum(overlap - seats_taken), 0) AS open,
     coalesce(sum(overlap - seats_taken) FILTER (WHERE seats_taken > 0 OR returned_because <> '' OR EXISTS (
       SELECT 1 FROM curation_routingdecision d
@@ -126,7 +134,7 @@ def ledger(project: Project, settings: RoutingSettings | None = None) -> Ledger:
     """Read it anew (a query, and one for the settings)."""
     settings = settings_of(project) if settings is None else settings
     with connection.cursor() as cursor:
-        cursor.execute(FIGURES, {"project": project.pk})
+        cursor.execute(FIGURES, {"project": project.pk, "latest": LATEST})
         money, hours, has_money, has_hours, judges, spent, median, promised, fixed = cursor.fetchone()
     limited = has_money or project.budget is not None
     return Ledger(

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, F, FloatField, Q, QuerySet
-from django.db.models.functions import Cast, Coalesce, NullIf
+from django.db.models import Count, QuerySet
 
 from annotate.models import Rater
 from curation.models import BudgetGrant, RoutingDecision, RoutingPolicy, RoutingSettings
@@ -21,6 +20,7 @@ from .paging import Cursor, Page, page_of
 from .projects import estimate
 
 NEXT: Final = 10
+AMONG: Final = 200
 TAGS: Final = 20
 
 
@@ -118,7 +118,7 @@ def routing_page(project: Project, cursor: Cursor) -> RoutingPage:
         judges=standings(project),
         gains=_gains(learned) if learned else [],
         gains_of=learned,
-        best=list(best(project)[:NEXT]),
+        best=best(project),
         an_hour=int(3600 / ledger.seconds),
         online=comparing.figures(project, arms),
         decisions=page_of(decisions(project), cursor, make=lambda row: row, newest_first=True, size=20),
@@ -137,13 +137,18 @@ def decisions(project: Project) -> QuerySet[RoutingDecision]:
     return rows.select_related("comparison", "policy_version", "overridden_by")
 
 
-def best(project: Project) -> QuerySet[RoutingDecision]:
-    """Open comparisons by what a judgement of people is expected to bring for its price, the best first."""
-    each = Cast(F("price"), FloatField()) / NullIf(Cast(F("n"), FloatField()), 0.0)
-    worth = F("gain") / Coalesce(NullIf(each, 0.0), 1.0)
+def best(project: Project) -> list[RoutingDecision]:
+    """Open comparisons by what a judgement of people is expected to bring for its price, the most worth first.
+
+    Among those with the greatest gain, so that a million of them are not sorted for ten.
+    """
     open_ones = decisions(project).filter(comparison__status="open", comparison__full=False, overridden_by=None)
-    waits = Q(comparison__route="human") | Q(route="judge")
-    return open_ones.filter(waits, gain__gt=0).annotate(worth=worth).order_by("-worth", "-pk")
+    return sorted(open_ones.filter(gain__gt=0).order_by("-gain")[:AMONG], key=_worth, reverse=True)[:NEXT]
+
+
+def _worth(decision: RoutingDecision) -> tuple[float, int]:
+    each = float(decision.price or 0) / max(decision.n, 1)
+    return (decision.gain or 0.0) / (each or 1.0), decision.pk
 
 
 def _lines(project: Project) -> list[Line]:
