@@ -116,11 +116,8 @@ class Leans:
 class Rate:
     label: str
     corrected: Corrected
-
-    @property
-    def judged(self) -> float | None:
-        """By the judges alone; none of how often they are right, which they cannot tell."""
-        return None if self.label == _("Judges name a person’s side") else self.corrected.judged
+    judged: float | None
+    """By the judges alone; None of how often they are right, which they cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,14 +438,14 @@ def _estimate(value: float, low: float, high: float, n: int, reason: str) -> Est
 def rates(said: Said) -> list[Rate]:
     """Wins of each generator, ties, and how often a judge's label is people's, each corrected by the audit."""
     pool = _Pool.of(said)
-    found = [
-        Rate(_("%(name)s wins") % {"name": name}, pool.corrected(_wins(said, name), _plays(said, name)))
-        for name in _generators(said)[:MOST_GENERATORS]
-    ]
     everything = np.ones(len(said.comparisons), dtype=bool)
-    found.append(Rate(_("Ties"), pool.corrected(lambda votes: (votes.side == TIE) * 1.0, everything)))
-    found.append(Rate(_("Judges name a person’s side"), pool.accuracy()))
-    return found
+    found = {
+        _("%(name)s wins") % {"name": name}: pool.corrected(_wins(said, name), _plays(said, name))
+        for name in _generators(said)[:MOST_GENERATORS]
+    }
+    found[_("Ties")] = pool.corrected(lambda votes: (votes.side == TIE) * 1.0, everything)
+    told = [Rate(label, corrected, corrected.judged) for label, corrected in found.items()]
+    return [*told, Rate(_("Judges name a person’s side"), pool.accuracy(), None)]
 
 
 def _plays(said: Said, name: str) -> BoolArray:
