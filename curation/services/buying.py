@@ -191,7 +191,7 @@ def _adaptive(
 
 def votes_of(project: Project, pool: Pool, rows: Rows, free: Rows, price: float) -> Evidence:
     """What is believed of comparisons, and who can still be asked about them at what price."""
-    people = Source(PERSON, price or 1.0, _confusion(project, Rater.Kind.ANNOTATOR), free)
+    people = Source(PERSON, price or 1.0, confusion_of(project, Rater.Kind.ANNOTATOR), free)
     judges = _judges(project, pool.ids[rows]) if price else ()  # without a price of people nothing can be weighed
     return Evidence(_posterior(pool.part(rows)), (people, *judges))
 
@@ -210,7 +210,7 @@ def _posterior(features: Features) -> npt.NDArray[np.float64]:
     return posterior
 
 
-def _confusion(project: Project, kind: str, rater: int | None = None) -> npt.NDArray[np.float64]:
+def confusion_of(project: Project, kind: str, rater: int | None = None) -> npt.NDArray[np.float64]:
     """[K, K] of the raters of a kind, or of one of them; where none was measured, right four times in five."""
     skills = RaterSkill.objects.filter(aggregation__project=project, aggregation__current=True, rater__kind=kind)
     skills = skills if rater is None else skills.filter(rater=rater)
@@ -234,7 +234,7 @@ def _judge(project: Project, judge: Judge, ids: Rows) -> Source:
     calls: dict[str, Any] = JudgeCall.objects.filter(judge=judge).aggregate(mean=Avg("price"))
     read = Judgement.objects.current().filter(rater=judge.rater).values_list("comparison_id", flat=True)
     fresh = ~np.isin(ids, np.fromiter(read.iterator(), dtype=np.int64))
-    confusion = _confusion(project, Rater.Kind.JUDGE, judge.rater.pk)
+    confusion = confusion_of(project, Rater.Kind.JUDGE, judge.rater.pk)
     return Source(judge.name, 2 * float(calls["mean"] or 0), confusion, fresh.astype(np.int64))
 
 

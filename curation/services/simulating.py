@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -20,13 +21,15 @@ from annotate.models import Comparison, Judgement, Rater
 from annotate.services.projects import current_form
 from curation.models import RoutingPolicy
 from curation.routing import POLICIES, GainModel, Item, Selector, extract, gain, proxy, selector, simulate
-from curation.stats import CLASSES
+from curation.routing.simulation import Recorded, curve
+from curation.stats import CLASSES, Estimate
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid
 from tiebreak.runs.ledger import Execution
 
 from . import budgeting, evidence
-from .policies import Arm
+from .buying import confusion_of, is_adaptive
+from .policies import AdaptiveParams, Arm
 
 FEW: Final = 20
 MOST: Final = 4_000  # comparisons tried: more would tell no more, and take long
@@ -34,6 +37,8 @@ WORDS: Final = re.compile(r"\w+")
 WIDTH: Final = 512
 STRONGEST: Final = 64  # directions that the proxy learns from
 FOLDS: Final = 5
+SHARES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+LEAST_TIE: Final = 0.05  # a judge that names a side does not rule the others out
 
 
 class Tried(NamedTuple):
@@ -46,6 +51,8 @@ class Tried(NamedTuple):
     """What one person said."""
     reference: int
     """What most of the others said."""
+    people: tuple[int, ...]
+    """What all of them said, one after another."""
 
 
 def run(execution: Execution, project: Project, arm: Arm) -> Mapping[str, Any]:
@@ -75,12 +82,7 @@ def _simulation(
     project: Project, arm: Arm, rows: Sequence[Tried], learned: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
     model = GainModel.from_json(learned["gain_model"]) if learned else None
-    features = extract(row.item for row in rows)
-    judge, human, reference = np.array([(row.judge, row.human, row.reference) for row in rows]).T
-    points, at_random = (
-        simulate(features, judge, human, reference, policy=policy, rng=rng)
-        for policy in (_bound(arm, model), selector("random"))
-    )
+    points = _one_by_one(project, arm, rows, rng) if is_adaptive(arm) else _by_comparison(arm, rows, model, rng)
     ledger, form = budgeting.ledger(project), current_form(project)
     waiting = evidence.open_to_routing(project).count()
     told = {
@@ -90,16 +92,56 @@ def _simulation(
         "currency": ledger.currency,
         "points": [
             {
-                "human_share": round(point.human_share, 3),
-                "accuracy": point.accuracy._asdict(),
-                "random_accuracy": round(point.random_accuracy, 4),
-                "random": chance.accuracy._asdict(),
-                **_cost(ledger, point.human_share * waiting * form.overlap),
+                "human_share": round(share, 3),
+                "accuracy": accuracy._asdict(),
+                "random_accuracy": None if chance.value is None else round(chance.value, 4),
+                "random": chance._asdict(),
+                **_cost(ledger, share * waiting * form.overlap),
             }
-            for point, chance in zip(points, at_random, strict=True)
+            for share, accuracy, chance in points
         ],
     }
     return told | ({"health": _health(model)} if model else {})
+
+
+Spot = tuple[float, Estimate, Estimate]
+"""The share of people's judgements, how many labels are right, and how many at random."""
+
+
+def _by_comparison(arm: Arm, rows: Sequence[Tried], model: GainModel | None, rng: np.random.Generator) -> list[Spot]:
+    """One person's answer, or the judges', against the majority of the other people."""
+    features = extract(row.item for row in rows)
+    judge, human, reference = np.array([(row.judge, row.human, row.reference) for row in rows]).T
+    ours, chance = (
+        simulate(features, judge, human, reference, policy=policy, rng=rng)
+        for policy in (_bound(arm, model), selector("random"))
+    )
+    return [(own.human_share, own.accuracy, other.accuracy) for own, other in zip(ours, chance, strict=True)]
+
+
+def _one_by_one(project: Project, arm: Arm, rows: Sequence[Tried], rng: np.random.Generator) -> list[Spot]:
+    """People's answers bought one after another as they were given, against the last person's, whom nobody buys."""
+    params = arm.params
+    assert isinstance(params, AdaptiveParams)  # noqa: S101 - for mypy
+    most = max(len(row.people) for row in rows) - 1
+    ballots = np.array([row.people[:-1] + (-1,) * (most + 1 - len(row.people)) for row in rows])
+    p = np.array([row.item.judge_probability for row in rows], dtype=np.float64)
+    base = np.maximum(np.stack([1 - p, np.full(len(p), LEAST_TIE), p], axis=1), LEAST_TIE)
+    confusion = confusion_of(project, Rater.Kind.ANNOTATOR)
+    recorded = Recorded(extract(row.item for row in rows), base / base.sum(axis=1, keepdims=True), ballots, confusion)
+    policy = partial(arm.choose, least=params.least, max_bundle=params.max_bundle)  # type: ignore[call-arg]
+    standings = curve(
+        recorded, np.array([row.people[-1] for row in rows]), policy, SHARES, rng=rng,
+        exploration=params.exploration, audit_share=params.audit,
+    )  # fmt: skip
+    return [(at.human_share, at.accuracy, _less(at.accuracy, at.above_random)) for at in standings]
+
+
+def _less(estimate: Estimate, by: Estimate) -> Estimate:
+    """What is left of an estimate, with the interval of the difference."""
+    if estimate.value is None or by.value is None or by.low is None or by.high is None:
+        return Estimate(None, reason=estimate.reason or by.reason)
+    return Estimate(estimate.value - by.value, estimate.value - by.high, estimate.value - by.low, estimate.n)
 
 
 def _cost(ledger: budgeting.Ledger, judgements: float) -> dict[str, float]:
@@ -164,7 +206,8 @@ def _decided(project: Project, ids: Sequence[int], judges: Sequence[int], most: 
             continue  # the others do not agree on anything to be measured against
         item = replace(evidence.item(tuple(row), found), settled=False)
         p = found.opinions[row[0]].probability
-        yield Tried(item, group, 2 if p > 0.5 else 0 if p < 0.5 else 1, first, int(counts.argmax()))
+        side = 2 if p > 0.5 else 0 if p < 0.5 else 1
+        yield Tried(item, group, side, first, int(counts.argmax()), tuple(said[row[0]]))
 
 
 def _people(ids: Sequence[int]) -> dict[int, list[int]]:

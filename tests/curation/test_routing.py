@@ -727,6 +727,16 @@ def test_a_gain_model_that_does_not_predict_refuses_and_says_why(by: User) -> No
         policies.activate(policy, 1.0, by=by, unsimulated=True)
 
 
+def test_the_policy_that_buys_one_by_one_is_simulated_one_by_one(by: User) -> None:
+    project = make_decided()
+    policies.create(project, "p", "adaptive-overlap", {"audit": 0, "exploration": 0}, by=by)
+    points = route(project, policy="p", simulate=True)["points"]
+    # A third of the judge's labels are wrong, and it doubts those: people's answers bought there mend them.
+    assert points[0]["accuracy"]["value"] == pytest.approx(2 / 3, abs=0.01)
+    assert points[2]["accuracy"]["value"] > points[2]["random_accuracy"] + 0.1
+    assert max(p["accuracy"]["value"] for p in points) > 0.95
+
+
 def test_too_little_to_simulate_on_is_said() -> None:
     with pytest.raises(Invalid, match="it takes 20"):
         route(make_judged([0.5]), policy="random", simulate=True)
