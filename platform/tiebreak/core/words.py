@@ -60,6 +60,15 @@ NAMES: Final = frozenset(
         gettext_noop("admitted"),
         gettext_noop("refused"),
         gettext_noop("too little gold"),
+        gettext_noop("Least certain first"),
+        gettext_noop("Greatest learned gain"),
+        gettext_noop("Next judgement where it pays"),
+        gettext_noop("At random"),
+        gettext_noop("added"),
+        gettext_noop("removed"),
+        gettext_noop("flipped"),
+        gettext_noop("moved"),
+        gettext_noop("changed"),
     }
 )
 
