@@ -294,7 +294,7 @@ def _store(execution: Execution, method: str, block: Labelled, found: noise.Scor
     scored = np.flatnonzero(~np.isnan(found.score))
     details = found.details or [{}] * len(found.score)
     with transaction.atomic():
-        execution.fence()
+        _turn(execution)
         with connection.cursor() as cursor:
             cursor.execute(FRESH)
             with cursor.copy("COPY fresh_noise FROM STDIN") as copy:
@@ -308,10 +308,16 @@ def _store(execution: Execution, method: str, block: Labelled, found: noise.Scor
     return Counter({action: n for action, n in zip(noise.ACTIONS, counts, strict=True) if n})
 
 
+def _turn(execution: Execution) -> None:
+    """Two runs of a project write in turns: each takes the rows in an order of its own."""
+    execution.fence()
+    Project.objects.select_for_update(no_key=True).get(pk=execution.run.project_id or 0)
+
+
 def _forget(execution: Execution, method: str) -> None:
     """Scores of earlier runs are of labels that are none any more, or that the method cannot score now."""
     with transaction.atomic():
-        execution.fence()
+        _turn(execution)
         with connection.cursor() as cursor:
             params = {"project": execution.run.project_id, "method": method, "run": execution.run.pk}
             cursor.execute(FORGET, params)
