@@ -153,7 +153,6 @@ class TestAJudgement:
         follow()
         assert (row("split").p_a, row("split").p_b) == (0.5, 0.5)
 
-
     @pytest.mark.parametrize("method", ["glad", "joint", "crowd-bt"])
     def test_adds_to_what_a_richer_model_made_of_the_earlier_ones(self, project: Project, method: str) -> None:
         """Two more comparisons of one prompt, so that a completion recurs."""
@@ -368,3 +367,23 @@ def test_without_redis_a_decision_and_a_judgement_still_arrive(
     say("c00", -1)
     assert follow(hours=2) == {"updated": 1, "fits": 1}
     assert Run.objects.filter(kind="aggregate", status="queued").count() == 1
+
+
+@pytest.mark.django_db
+def test_beat_has_a_worker_call_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.conf import settings
+
+    from curation.tasks import follow as task
+    from tiebreak.celery import app
+
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
+    assert task() == {"updated": 0, "fits": 0}
+    assert Followed.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_round_without_news_asks_the_database_little(project: Project, django_assert_max_num_queries: Any) -> None:
+    follow()
+    with django_assert_max_num_queries(12):
+        follow()
