@@ -138,13 +138,12 @@ def script_of(text: str) -> str:
     It tells scripts apart and not languages: German for English goes unseen. Code and addresses are Latin everywhere,
     which is why mixed texts have none.
     """
-    sample = text[:2_000]
-    if sample.isascii():
-        return "Latin" if sum(map(str.isalpha, sample)) >= LETTERS else ""
-    counted = Counter(_script(letter) for letter in sample if letter.isalpha())
-    name, n = max(counted.items(), key=lambda pair: pair[1], default=("", 0))
-    total = sum(counted.values())
-    return name if total >= LETTERS and n >= 0.8 * total else ""
+    letters = [letter for letter in text[:2_000] if letter.isalpha()]
+    foreign = [letter for letter in letters if not letter.isascii()]  # to ask each letter's name is slow
+    counted = Counter(map(_script, foreign))
+    counted["Latin"] += len(letters) - len(foreign)
+    name, n = max(counted.items(), key=lambda pair: pair[1])
+    return name if len(letters) >= LETTERS and n >= 0.8 * len(letters) else ""
 
 
 def _script(letter: str) -> str:
