@@ -72,7 +72,7 @@ from models_rt.seeds import derive, numpy_rng  # noqa: E402
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 SEEDS = (1, 2, 3, 4, 5)
-T975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # of Student's t with one degree of freedom less
+T975 = {3: 4.303, 4: 3.182, 5: 2.776}  # of Student's t with one degree of freedom less
 RATES: tuple[str, ...] = ("worker", "0", "0.2", "0.4")
 MARGIN_TREATMENTS = ("drop", "flip", "soften", "margin", "flip-margin", "soften-margin")
 LINEAR = TrainConfig(soft_labels=False, l2=(0.003, 0.03, 0.3))
@@ -323,8 +323,8 @@ def right_share(margins: Array) -> float:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half the width of the 95 % interval."""
-    if len(values) < 2:
+    """Mean and half the width of the 95 % interval; nan of fewer than three, which say next to nothing of it."""
+    if len(values) < 3:
         return float(np.mean(values)), math.nan
     return float(np.mean(values)), T975[len(values)] * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
