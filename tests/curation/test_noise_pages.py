@@ -174,7 +174,7 @@ def test_a_preview_works_without_scripts(project: Project) -> None:
 def test_what_asking_people_takes_is_told(project: Project) -> None:
     page = previewed(**{"r0-action": "ask_people"})
 
-    assert "It asks people for 3 judgements: 0.1 hours" in page  # a minute each: 0.05 hours
+    assert "It asks people for 3 judgements: 3 min 0 s, 0.00 USD" in page
     assert "none was timed here yet" in page
 
 

@@ -84,6 +84,10 @@ class Cost:
     currency: str
     seconds_from: str
 
+    @property
+    def seconds(self) -> float:
+        return self.hours * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
