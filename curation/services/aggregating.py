@@ -121,7 +121,7 @@ def fit_by(method: str, material: Material) -> Fitted:
 
             choice = choose(votes, pairs=pairs, is_judge=is_judge)
             method, because, details = choice.method, choice.reason, {"choice": _plain(choice.facts)}
-        if KNOWN[method].needs_pairs and pairs is None:
+        if KNOWN[method].needs_pairs and (pairs is None or pairs.n == 2 * len(pairs.a)):
             raise Invalid(
                 f"{KNOWN[method].label} compares completions that stand in several comparisons; here none does. "
                 "Choose another method, or auto.",

@@ -201,15 +201,13 @@ WHERE project_id = %(project)s AND status <> 'withdrawn'
 
 
 def pairs_of(project: Project, comparisons: Ints) -> Pairs | None:
-    """The two completions of each comparison [C], coded from 0; None where no completion stands in two of them."""
+    """The two completions of each comparison [C], coded from 0; None where one of these was withdrawn meanwhile."""
     rows = read(PAIRS, {"id": "int8", "a": "int8", "b": "int8"}, {"project": project.pk})
     rows = rows[np.argsort(rows["id"])]
     place = np.searchsorted(rows["id"], comparisons)
     if not len(comparisons) or place.max() >= len(rows) or (rows["id"][place] != comparisons).any():
-        return None  # one was withdrawn since its judgements were read
-    items, codes = np.unique(np.concatenate([rows["a"][place], rows["b"][place]]), return_inverse=True)
-    if len(items) == 2 * len(comparisons):
         return None
+    items, codes = np.unique(np.concatenate([rows["a"][place], rows["b"][place]]), return_inverse=True)
     return Pairs(codes[: len(comparisons)], codes[len(comparisons) :], len(items))
 
 
