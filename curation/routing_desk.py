@@ -123,11 +123,20 @@ def _routing(desk: Desk, status: int = 200, **given: forms.BaseForm) -> HttpResp
     """The page, with the form that was refused, if one was."""
     found = reading.routing_page(desk.project, cursor_of(desk.request.GET))
     blank: dict[str, forms.BaseForm] = {
-        "policy_form": PolicyForm(auto_id="policy-%s"),
+        "policy_form": PolicyForm(auto_id="policy-%s", initial=_begun_from(desk)),
         "settings_form": SettingsForm(instance=found.settings, auto_id="settings-%s"),
         "grant_form": GrantForm(auto_id="grant-%s"),
     }
     return desk.render("routing.html", status=status, page=found, **(blank | given))
+
+
+def _begun_from(desk: Desk) -> dict[str, Any]:
+    """What a version says, for whoever writes the next one (`?from=`)."""
+    pk = desk.request.GET.get("from", "")
+    found = (
+        RoutingPolicy.objects.filter(project=desk.project, pk=pk).first() if pk.isdecimal() and len(pk) < 19 else None
+    )
+    return {"name": found.name, "kind": found.kind} | found.params if found else {}
 
 
 @page()

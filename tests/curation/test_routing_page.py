@@ -103,6 +103,16 @@ def test_the_form_says_what_version_it_would_become(client: Client, project: Pro
     assert RoutingPolicy.objects.count() == 1
 
 
+def test_a_new_version_begins_with_what_the_old_one_says(client: Client, project: Project) -> None:
+    policy = policies.create(project, "p", "adaptive-overlap", {"max_overlap": 7, "audit": 0.3}, by=None)
+    page = client.get(at("routing"), {"from": policy.pk}).content.decode()
+    form = page[page.index('id="create"') :]
+    for value in ('value="p"', 'value="7"', 'value="0.3"', 'value="adaptive-overlap" selected'):
+        assert value in form
+    for odd in ("x", "9" * 30, "\u0663", ""):
+        assert client.get(at("routing"), {"from": odd}).status_code == 200
+
+
 def test_a_share_that_is_no_number_is_refused(client: Client, project: Project) -> None:
     policy = policies.create(project, "p", "random", {}, by=None)
     client.post(at("routing-policy-activate", policy.pk), {"share": "much", "unsimulated": "on"})
