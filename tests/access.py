@@ -563,7 +563,10 @@ ADDRESSES: Final = [
     Row("api-datasets-detail", "GET", API_FOUND, alone(name=lambda w: w.version.dataset.name), scopes=DATA),
     Row("api-version", "GET", API_FOUND, alone(**version_args()), scopes=DATA),
     Row("api-rows", "GET", API_FOUND, alone(**version_args()), scopes=DATA, query="split=validation"),
-    Row("api-difference", "GET", API_FOUND, alone(**version_args()), scopes={Scope.EXPORT, Scope.CURATE}, query="since=1"),
+    Row(
+        "api-difference", "GET", API_FOUND, alone(**version_args()), scopes={Scope.EXPORT, Scope.CURATE},
+        query="since=1",
+    ),  # fmt: skip
     Row("api-file", "GET", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-file", "HEAD", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-reward-models-list", "GET", API_SIGNED_IN, scopes=DATA),

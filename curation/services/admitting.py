@@ -1,7 +1,8 @@
 """Which judges may settle a comparison: those that gold, or the audit slice, shows to be better than a coin.
 
 Voting and calibration amplify whichever side of chance a judge is on, so nothing is labelled by a judge that nobody has
-checked. An owner of the risk may say otherwise, in writing, and every page says that they did.
+checked. An owner of the risk may let such a judge settle, in writing, and every page says that they did; one that was
+checked and is no better than a coin settles nothing, whoever trusts it.
 """
 
 from __future__ import annotations
@@ -128,13 +129,18 @@ def _checked(query: str, project: Project) -> dict[int, list[bool]]:
 def judges(project: Project) -> Judges:
     """Whose verdicts may settle, and whose may only order the work; a refused judge's do neither.
 
-    Where somebody trusts the judges without gold, all may settle.
+    Where somebody trusts the judges without gold, those settle too of which gold says nothing yet.
     """
     held = standings(project)
+    admitted, unproven = _with(held, Admission.ADMITTED), _with(held, Admission.UNPROVEN)
     if trusted(project):
-        return Judges([rater.pk for rater in held], [])
-    admitted = _with(held, Admission.ADMITTED)
-    return Judges(admitted, _with(held, Admission.UNPROVEN), panel(project, admitted))
+        return Judges([*admitted, *unproven], [])
+    return Judges(admitted, unproven, panel(project, admitted))
+
+
+def muted(project: Project) -> list[int]:
+    """Judges that gold or the audit refuses, by the ids of their raters: no label is made of what they say."""
+    return sorted(_with(standings(project), Admission.REFUSED))
 
 
 def _with(held: Mapping[Rater, Standing], admission: Admission) -> list[int]:

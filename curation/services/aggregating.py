@@ -31,7 +31,7 @@ from tiebreak.core.errors import Invalid
 from tiebreak.core.models import record
 from tiebreak.runs.ledger import Execution
 
-from . import consensus, leanings, live, loading
+from . import admitting, consensus, leanings, live, loading
 from .words import told
 
 AUTO: Final = "auto"
@@ -51,6 +51,8 @@ class Material(NamedTuple):
     """[raters]"""
     people: loading.Ints
     """Ids of the project's annotators."""
+    muted: list[int]
+    """Judges that gold refuses: their votes are kept, but make no label."""
 
 
 class Fitted(NamedTuple):
@@ -70,6 +72,11 @@ def run(execution: Execution) -> Mapping[str, Any]:
     asked = execution.params.get("method", AUTO)
     material = gather(project)
     votes = material.votes
+    if votes.n == 0 and material.muted:
+        raise Invalid(
+            "Only judges that gold refuses have judged here, and no label is made of what they say: ask people.",
+            code="muted",
+        )
     if votes.n == 0:
         raise Invalid(
             "There are no judgements to aggregate yet: import some, ask people, or run a judge.", code="empty"
@@ -78,7 +85,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
     fitted = fit_by(asked, material)
     agreement = {
         "people": alpha_of(material.judgements.votes(material.people), execution.run.seed)._asdict(),
-        "people_and_judges": alpha_of(votes, execution.run.seed)._asdict(),
+        "people_and_judges": alpha_of(material.judgements.votes(), execution.run.seed)._asdict(),
     }
     execution.progress(0, len(votes.comparisons), note=f"storing {len(votes.comparisons)} comparisons")
     with transaction.atomic():
@@ -94,6 +101,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
         "iterations": fitted.fit.n_iter,
         "alpha_people": agreement["people"],
         "alpha_people_and_judges": agreement["people_and_judges"],
+        **({"muted_judges": len(material.muted)} if material.muted else {}),
         **moved,
     }
 
@@ -101,11 +109,12 @@ def run(execution: Execution) -> Mapping[str, Any]:
 def gather(project: Project) -> Material:
     """The project's judgements as arrays, with what the methods may want to know beside them."""
     judgements = loading.judgements_of(project)
-    votes = judgements.votes()
+    muted = admitting.muted(project)
+    votes = judgements.votes(muted=muted)
     people = loading.raters_of(project, Rater.Kind.ANNOTATOR)
     is_judge = ~np.isin(np.array(votes.raters, dtype=np.int64), people)
     pairs = loading.pairs_of(project, np.array(votes.comparisons, dtype=np.int64))
-    return Material(judgements, votes, pairs, is_judge, people)
+    return Material(judgements, votes, pairs, is_judge, people, muted)
 
 
 def fit_by(method: str, material: Material) -> Fitted:
@@ -167,7 +176,12 @@ def _store(
         method=fitted.method,
         because=fitted.because[:500],
         prior=np.round(fit.prior, 6).tolist(),
-        details={"asked": asked, "until": int(judgements.id.max(initial=0)), **fitted.details},
+        details={
+            "asked": asked,
+            "until": int(judgements.id.max(initial=0)),
+            "muted": material.muted,
+            **fitted.details,
+        },
         converged=fit.converged,
         n_iter=fit.n_iter,
         log_likelihood=fit.log_likelihood,
@@ -196,7 +210,7 @@ def _store(
 
 def _store_skills(row: Aggregation, votes: Votes, fit: Aggregate, judgements: loading.Judgements) -> None:
     ids = np.array(votes.raters, dtype=np.int64)
-    known = (judgements.a_first >= 0) & ~np.isnan(judgements.preference)
+    known = (judgements.a_first >= 0) & ~np.isnan(judgements.preference) & np.isin(judgements.rater, ids)
     raters = np.searchsorted(ids, judgements.rater[known])
     values = np.sign(judgements.preference[known]).astype(np.int64) + 1
     side = side_bias(raters, values, judgements.a_first[known] == 1, n_raters=len(ids))

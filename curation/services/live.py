@@ -94,7 +94,7 @@ def refresh(project: Project, ids: Sequence[int], *, settling: bool = True) -> i
     if aggregation is None or not ids:
         return 0
     judgements = loading.judgements_of(project, ids)
-    votes = judgements.votes()
+    votes = judgements.votes(muted=aggregation.details.get("muted", []))
     stored = _stored(votes, aggregation)
     posterior, strength = _worked_out(aggregation, judgements, votes, stored.base)
     rows = consensus.rows_of(
@@ -187,7 +187,10 @@ STALE: Final = """
 WITH seen AS MATERIALIZED ({seen}),
 said AS (
     SELECT s.project_id, j.comparison_id, count(*) AS n, max(j.id) AS newest,
-           bool_or(j.preference IS NOT NULL) AS voted
+           bool_or(j.preference IS NOT NULL AND NOT EXISTS (
+               SELECT FROM curation_aggregation AS a
+               WHERE a.project_id = s.project_id AND a.current AND a.details->'muted' @> to_jsonb(j.rater_id)
+           )) AS voted
     FROM seen AS s JOIN annotate_judgement AS j ON j.comparison_id = s.id AND j.current GROUP BY 1, 2
 )
 SELECT said.project_id, said.comparison_id FROM said LEFT JOIN curation_consensus AS k USING (comparison_id)

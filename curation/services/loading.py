@@ -118,14 +118,16 @@ class Judgements(NamedTuple):
         columns = ("comparison", "rater", "preference", "a_first", "both_bad", "id")
         return self._replace(**{name: getattr(self, name)[kept] for name in columns})
 
-    def votes(self, raters: Ints | None = None) -> Votes:
+    def votes(self, raters: Ints | None = None, *, muted: Sequence[int] = ()) -> Votes:
         """One vote of a rater on a comparison: a judge's readings in both orders are their mean.
 
-        Comparisons and raters are numbered by their ids.
+        Comparisons and raters are numbered by their ids. Of some raters only, and without those that are muted.
         """
         keep = ~np.isnan(self.preference)
         if raters is not None:
             keep &= np.isin(self.rater, raters)
+        if muted:
+            keep &= ~np.isin(self.rater, muted)
         return combined(self.comparison[keep], self.rater[keep], self.preference[keep], self.a_first[keep])
 
 

@@ -71,9 +71,9 @@ class RouteParams(Params):
 
 
 class NoiseParams(Params):
-    method: Literal[
-        "consensus-entropy", "rater-quality", "rules", "conflicts", "reward-model-disagreement", "all"
-    ] = "all"
+    method: Literal["consensus-entropy", "rater-quality", "rules", "conflicts", "reward-model-disagreement", "all"] = (
+        "all"
+    )
 
 
 class NoiseTrainingParams(Params):

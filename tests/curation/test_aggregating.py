@@ -11,7 +11,7 @@ from django.db import connection
 
 from annotate.models import Comparison, Judgement, Rater
 from curation.models import Aggregation, Consensus, RaterSkill
-from curation.services import aggregating, loading, verbs
+from curation.services import admitting, aggregating, live, loading, verbs
 from curation.stats import METHODS, Reading, Votes, combine_readings
 from tests.build import make_comparison, make_judge, make_judgement, make_judgements, make_project
 from tiebreak.accounts.models import Project
@@ -175,3 +175,56 @@ def test_two_aggregations_at_once_leave_one_current_and_every_comparison_once() 
     assert Aggregation.objects.count() == 2
     assert set(Consensus.objects.values_list("aggregation", flat=True)) == {current.pk}
     assert Consensus.objects.count() == 36
+
+
+def refused_judge(project: Project) -> Rater:
+    """A judge that names the wrong side of twelve gold comparisons, and has a word on one that people judged too."""
+    judge = make_judge(project, "coin")
+    rater = Rater.objects.get(judge=judge)
+    for number in range(12):
+        gold = make_comparison(project, f"gold{number}", gold=-1)
+        make_judgement(gold, rater, 1)
+    people = make_comparison(project, "people")
+    make_judgements(people, "AA")
+    make_judgement(people, rater, 3)
+    make_judgement(make_comparison(project, "alone"), rater, 3)
+    return rater
+
+
+def test_what_a_judge_says_that_gold_refuses_makes_no_label() -> None:
+    project = make_project("chat", overlap=2)
+    rater = refused_judge(project)
+    told = aggregate(project, "majority")
+    assert told["muted_judges"] == 1
+    (row,) = Consensus.objects.filter(comparison__project=project)
+    assert (row.comparison.external_id, row.side, row.n_judges, row.n_readings) == ("people", "a", 0, 3)
+    assert not RaterSkill.objects.filter(rater=rater).exists()
+    assert Judgement.objects.filter(rater=rater).count() == 14  # nothing is lost
+
+
+def test_what_comes_after_the_fit_from_a_refused_judge_makes_no_label_either() -> None:
+    project = make_project("chat", overlap=2)
+    rater = refused_judge(project)
+    aggregate(project, "majority")
+    later = make_comparison(project, "later")
+    make_judgement(later, rater, 3)
+    assert live.touched(project, after=0) == []  # and it is no news that would be looked at for ever
+    live.update(project.pk, [later.pk])
+    assert not Consensus.objects.filter(comparison=later).exists()
+
+
+def test_nobodys_trust_makes_a_refused_judge_heard() -> None:
+    project = make_project("chat", overlap=2)
+    rater = refused_judge(project)
+    admitting.trust(project, "a rehearsal", by=None)
+    assert admitting.judges(project).admitted == []
+    assert admitting.muted(project) == [rater.pk]
+    assert aggregate(project, "majority")["muted_judges"] == 1
+
+
+def test_where_only_refused_judges_have_judged_that_is_said() -> None:
+    project = make_project("chat", overlap=2)
+    refused_judge(project)
+    Judgement.objects.filter(rater__kind="annotator").update(current=False)
+    with pytest.raises(Invalid, match="Only judges that gold refuses"):
+        aggregate(project, "majority")

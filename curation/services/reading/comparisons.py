@@ -15,11 +15,11 @@ from django.db.models.functions import Cast, Left
 
 from annotate.models import Adjudication, Assignment, Comment, Comparison, Flag, JudgeCall, Judgement, Prompt
 from curation.models import Consensus, DatasetRow, DroppedRow, NoiseDecision, NoiseScore, RewardMargin, RoutingDecision
+from curation.services import retrieving
 from tiebreak.accounts.models import Project
 from tiebreak.core.models import Event
 from tiebreak.core.text import TextError, loads_strict
 
-from .. import retrieving
 from .paging import Cursor, Page, page_of
 
 EXCERPT: Final = 180
