@@ -566,7 +566,7 @@ ADDRESSES: Final = [
     Row(
         "api-difference", "GET", API_FOUND, alone(**version_args()), scopes={Scope.EXPORT, Scope.CURATE},
         query="since=1",
-    ),  # fmt: skip
+    ),
     Row("api-file", "GET", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-file", "HEAD", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-reward-models-list", "GET", API_SIGNED_IN, scopes=DATA),

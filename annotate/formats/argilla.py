@@ -81,7 +81,7 @@ def _chosen(value: Any, pair: tuple[str, str]) -> int | None:
 
 
 def _ranked(value: list[Any], pair: tuple[str, str]) -> int | None:
-    ranks = {entry.get("value"): entry.get("rank") for entry in value if isinstance(entry, Mapping)}
+    ranks = {str(entry.get("value")): entry.get("rank") for entry in value if isinstance(entry, Mapping)}
     first, second = (ranks.get(name) for name in pair)
     if not isinstance(first, int) or not isinstance(second, int):
         return None

@@ -62,5 +62,6 @@ def _judgement(entry: Any, field: str) -> dict[str, Any]:
 
 def _reasons(entry: Mapping[str, Any]) -> list[Any]:
     """Each ticked reason once, in the order of the aspects."""
-    ticked = [reason for theirs in ASPECTS for reason in entry.get(f"{theirs}_checked_reasons") or []]
-    return list(dict.fromkeys(reason for reason in ticked if reason))
+    lists = [entry.get(f"{theirs}_checked_reasons") for theirs in ASPECTS]
+    ticked = [reason for told in lists if isinstance(told, list) for reason in told]
+    return list(dict.fromkeys(reason for reason in ticked if isinstance(reason, str) and reason))

@@ -34,8 +34,8 @@ def parse(record: Any, source: str) -> list[Row]:
 def _row(message: Mapping[str, Any], path: Path, replies: list[Mapping[str, Any]], tree: str) -> dict[str, Any]:
     completions = [
         {
-            "id": str(reply["message_id"]),
-            "text": reply["text"],
+            "id": str(reply.get("message_id") or ""),
+            "text": reply.get("text"),
             "generator": str(reply.get("model_name") or "") if reply.get("synthetic") else "",
             "rank": reply["rank"],
         }
@@ -56,12 +56,13 @@ def _asked(node: Any, path: Path, field: str) -> Iterator[tuple[Mapping[str, Any
     """(message, path to it, its ranked replies) for every message of a person that has two of different ranks."""
     if len(path) > DEEPEST:
         raise RowError(field, f"expected a tree at most {DEEPEST} messages deep")
-    if not isinstance(node, Mapping) or node.get("role") not in ROLES or "message_id" not in node:
+    role = node.get("role") if isinstance(node, Mapping) else None
+    if not isinstance(role, str) or role not in ROLES or "message_id" not in node:
         raise RowError(field, "expected a message with message_id, text, and a role of prompter or assistant")
-    here = [*path, {"role": ROLES[node["role"]], "content": node.get("text")}]
+    here = [*path, {"role": ROLES[role], "content": node.get("text")}]
     replies = items(node.get("replies") or [], f"{field}.replies")
-    ranked = [r for r in replies if isinstance(r, Mapping) and r.get("rank") is not None and not r.get("deleted")]
-    if node["role"] == "prompter" and len({r["rank"] for r in ranked}) > 1:
+    ranked = [r for r in replies if isinstance(r, Mapping) and isinstance(r.get("rank"), int) and not r.get("deleted")]
+    if role == "prompter" and len({r["rank"] for r in ranked}) > 1:
         yield node, here, ranked
     for n, reply in enumerate(replies):
         yield from _asked(reply, here, f"{field}.replies[{n}]")

@@ -38,7 +38,7 @@ from tiebreak.runs import ledger, store
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Run
 
-from . import loading
+from . import admitting, loading
 from .aggregating import METHODS, alpha_of
 from .words import told
 
@@ -163,7 +163,7 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
             rows_sha256=digest.hexdigest(),
             counts={split: statistics.splits[split] for split in SPLITS},
             dropped={rule: n for rule, n in dropped.items() if n},
-            statistics=_figures(statistics, material.agreement),
+            statistics=_figures(statistics, material.agreement) | material.silence,
             card=render_card(facts, statistics),
         )
     execution.progress(total, total)
@@ -236,7 +236,10 @@ class Material:
         self.project, self.recipe = project, recipe
         judgements = loading.judgements_of(project)
         people = loading.raters_of(project, Rater.Kind.ANNOTATOR)
-        self.votes: Votes = judgements.votes(None if recipe.include_judges else people)
+        self.muted = admitting.muted(project)
+        self.votes: Votes = judgements.votes(None if recipe.include_judges else people, muted=self.muted)
+        if self.votes.n == 0 and self.muted:
+            raise Invalid("Only judges that gold refuses have judged here: ask people first.", code="muted")
         if self.votes.n == 0:
             raise Invalid("There are no judgements to build from yet.", code="empty")
         self.fit: Aggregate = METHODS[recipe.method](self.votes)
@@ -244,6 +247,12 @@ class Material:
         self.agreement: Estimate = alpha_of(judgements.votes(people), seed=0)
         self.decisions = loading.decisions_of(project)
         self.raters = {r.pk: r for r in Rater.objects.filter(project=project).select_related("user")}
+
+    @property
+    def silence(self) -> dict[str, list[str]]:
+        """Judges of whose words no label was made, since gold refuses them; nothing where there is none."""
+        names = [public_name(self.raters[pk], self.project) for pk in self.muted]
+        return {"muted_judges": names} if names else {}
 
     def count(self) -> int:
         return Comparison.objects.filter(project=self.project).exclude(status="withdrawn").count()
@@ -316,9 +325,9 @@ class Material:
         )
 
     def _votes(self, keys: Sequence[int]) -> dict[int, list[VoteRow]]:
-        """One vote a rater: a judge's two orders are their mean, with no order of their own."""
+        """One vote a rater, the muted aside: a judge's two orders are their mean, with no order of their own."""
         said: dict[int, dict[int, list[tuple[int | None, bool, str | None]]]] = {}
-        rows = Judgement.objects.current().filter(comparison__in=keys).order_by("repeat")
+        rows = Judgement.objects.current().filter(comparison__in=keys).exclude(rater__in=self.muted).order_by("repeat")
         for comparison, rater, preference, both_bad, order in rows.values_list(
             "comparison_id", "rater_id", "preference", "both_bad", "order"
         ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -249,6 +251,31 @@ def test_what_cannot_be_taken_is_named_in_the_files_own_words(format: str, recor
     assert part in refused.value.message
 
 
+@pytest.mark.parametrize("hostile", [None, 7, 1.5, "x", [], {}, [[]], {"a": {}}, True])
+def test_a_value_of_any_other_kind_anywhere_is_a_row_refused_and_nothing_worse(hostile: Any) -> None:
+    for format, record in GOOD.items():
+        for broken in _with_each(record, hostile):
+            with suppress(RowError):
+                read(format, broken)
+
+
+def _with_each(value: Any, hostile: Any) -> Iterator[Any]:
+    """The record with each of its values in turn replaced, and, of objects, left out."""
+    if isinstance(value, dict):
+        for key in value:
+            yield {**value, key: hostile}
+            yield {k: v for k, v in value.items() if k != key}
+            yield from ({**value, key: inner} for inner in _with_each(value[key], hostile))
+    elif isinstance(value, list):
+        for n, entry in enumerate(value):
+            yield [*value[:n], hostile, *value[n + 1 :]]
+            yield from ([*value[:n], inner, *value[n + 1 :]] for inner in _with_each(entry, hostile))
+
+
+GOOD = {
+    "llmbar": LLMBAR, "pandalm": PANDALM, "arena": ARENA, "multipref": MULTIPREF, "helpsteer2": HELPSTEER2,
+    "ultrafeedback": ULTRAFEEDBACK, "oasst": OASST, "argilla": ARGILLA, "label-studio": LABEL_STUDIO,
+}  # fmt: skip
 FOREIGN = sorted(set(formats.FORMATS) - {"rows", "trl", "hh-rlhf"})
 
 

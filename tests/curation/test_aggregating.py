@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from django.db import connection
 
 from annotate.models import Comparison, Judgement, Rater
 from curation.models import Aggregation, Consensus, RaterSkill
-from curation.services import admitting, aggregating, live, loading, verbs
+from curation.services import admitting, aggregating, building, live, loading, verbs
 from curation.stats import METHODS, Reading, Votes, combine_readings
 from tests.build import make_comparison, make_judge, make_judgement, make_judgements, make_project
 from tiebreak.accounts.models import Project
@@ -228,3 +229,16 @@ def test_where_only_refused_judges_have_judged_that_is_said() -> None:
     Judgement.objects.filter(rater__kind="annotator").update(current=False)
     with pytest.raises(Invalid, match="Only judges that gold refuses"):
         aggregate(project, "majority")
+
+
+def test_no_version_is_labelled_by_a_judge_that_gold_refuses(storage: Path) -> None:
+    project = make_project("chat", overlap=2)
+    refused_judge(project)
+    started = building.start("prefs", project, {"split": {"train": 1.0, "test": 0.0, "validation": 0.0}}, by=None)
+    ledger.execute(started.run_id or 0)
+    started.refresh_from_db()
+    (row,) = started.rows.all()
+    assert (row.row["id"], row.row["source"], row.row["chosen_side"]) == ("people", "human", "a")
+    assert [vote["kind"] for vote in row.row["votes"]] == ["annotator", "annotator"]
+    assert started.statistics["muted_judges"] == ["coin v1"]
+    assert sum(started.dropped.values()) == 13  # twelve of gold, and the one that it judged alone
