@@ -72,7 +72,7 @@ class Ledger:
     promised: int
     """People's judgements for which seats are open or held."""
     fixed: int
-    """Of those, what no router takes back."""
+    """Of those, what no router takes back but one that decides about what is begun, too."""
 
     @property
     def price(self) -> Decimal:
@@ -114,13 +114,18 @@ class Ledger:
 
         What it has promised and can take back is part of them.
         """
+        return self.judgements_with(0)
+
+    def judgements_with(self, open_seats: int) -> int | None:
+        """`judgements` for a router that can also take back so many open seats of what people have begun."""
+        fixed = max(0, self.fixed - open_seats)
         limits = []
         if self.money is not None and self.price > 0:
-            limits.append(int((self.money - self.spent) / self.price) - self.fixed)
+            limits.append(int((self.money - self.spent) / self.price) - fixed)
         elif self.money is not None and self.money <= 0:
             limits.append(0)  # nothing was granted: it buys nothing, whatever it costs
         if self.hours is not None:
-            limits.append(int((self.hours - self.hours_spent) * 3600 / self.seconds + 1e-9) - self.fixed)
+            limits.append(int((self.hours - self.hours_spent) * 3600 / self.seconds + 1e-9) - fixed)
         return max(0, min(limits)) if limits else None
 
 

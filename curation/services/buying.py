@@ -51,6 +51,13 @@ def parts(
         yield arm, rows, min(limits, default=None)
 
 
+def open_seats(project: Project, arms: Sequence[Arm], pool: Pool) -> int:
+    """Seats still open on what people have begun and an arm decides about anew: they are spread again, not spent."""
+    adaptive = np.flatnonzero([is_adaptive(arm) for arm in arms])
+    mine = np.isin(assigned(project, pool.ids, arms), adaptive) & pool.routed & (pool.seats > 0)
+    return int(np.maximum(0, pool.overlap - pool.seats)[mine].sum())
+
+
 def assigned(project: Project, ids: Rows, arms: Sequence[Arm]) -> Rows:
     """[N] the arm of each comparison, drawn by its id: the same tomorrow, whatever comes in between.
 

@@ -64,7 +64,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
     if not (pool.known or params.get("automatic") or project.comparisons.filter(status="open").exists()):
         raise Invalid("There is no open comparison to route.", code="empty")
     purse = budgeting.ledger(project)
-    budget = _budget(purse, params["budget"])
+    budget = _budget(purse, params["budget"], buying.open_seats(project, arms, pool))
     rng = np.random.default_rng(params["seed"])
     outcomes = [
         Outcome(arm, rows, buying.decide(project, arm, pool, rows, budget=part, ledger=purse, rng=rng))
@@ -76,9 +76,9 @@ def run(execution: Execution) -> Mapping[str, Any]:
     return _result(execution, pool, outcomes, written)
 
 
-def _budget(purse: budgeting.Ledger, asked: int | None) -> int | None:
+def _budget(purse: budgeting.Ledger, asked: int | None, open_seats: int) -> int | None:
     """People's judgements that may be spread over the pool; None: no limit."""
-    limits = [limit for limit in (asked, purse.judgements) if limit is not None]
+    limits = [limit for limit in (asked, purse.judgements_with(open_seats)) if limit is not None]
     return min(limits, default=None)
 
 
@@ -228,15 +228,17 @@ def send_back(
 ) -> list[int]:
     """Open comparisons (id → reason, gain) again for one more person each, first in line, marked for curators.
 
-    Those that wait for people already, and those that an adjudicator decided, are left alone. Returns the ids that came
-    back. Call within a transaction.
+    Those that wait for people already, those that an adjudicator decided, and those that a person settled or gave to a
+    judge by hand, are left alone. Returns the ids that came back. Call within a transaction.
     """
     waiting = Comparison.objects.filter(project=project).open().values("pk")
     rows = Comparison.objects.select_for_update(no_key=True).filter(project=project, pk__in=list(reasons))
     decided = Adjudication.objects.filter(comparison__in=list(reasons), current=True).values("comparison")
     rows = rows.exclude(status=Comparison.Status.WITHDRAWN).exclude(pk__in=waiting).exclude(pk__in=decided)
-    rows = rows.order_by("id")
-    ids = list(rows.values_list("pk", flat=True))
+    locked = list(rows.order_by("id").values_list("pk", flat=True))
+    by_hand = RoutingDecision.objects.filter(comparison__in=locked, current=True, overridden_by__isnull=False)
+    kept = set(by_hand.exclude(buys=PERSON).values_list("comparison", flat=True))
+    ids = [pk for pk in locked if pk not in kept]
     RoutingDecision.objects.filter(comparison__in=ids, current=True).update(current=False)
     for pk in ids:
         reason, gain = reasons[pk]

@@ -664,6 +664,22 @@ def test_adaptive_overlap_opens_as_many_seats_as_it_buys_and_closes_the_others()
     assert (decision.buys, decision.n) == ("person", 1)
 
 
+def test_what_is_begun_is_part_of_the_budget_that_adaptive_overlap_spreads(by: User) -> None:
+    # 4 hours at an hour each buy one more judgement for each of four equals that somebody has begun; again, the same.
+    project = make_project(overlap=3)
+    aggregation = make_aggregation(project)
+    for _ in range(4):
+        comparison = make_comparison(project)
+        make_consensus(aggregation, comparison, (0.5, 0.0, 0.5))
+        make_judgement(comparison, make_rater(project), -1)
+    budgeting.configure(project, by=by, hourly_rate=Decimal(60), seconds=3600.0)
+    budgeting.grant(project, money=Decimal(0), hours=4.0, note="", by=by)
+    runs = [route(project, policy="adaptive-overlap") for _ in range(3)]
+    assert [(run["human"], run["written"]) for run in runs] == [(4, 4), (4, 0), (4, 0)]
+    assert list(Comparison.objects.values_list("seats_taken", "overlap")) == [(1, 2)] * 4
+    assert budgeting.ledger(project).hours_left == 0
+
+
 def test_a_judge_is_bought_where_it_is_cheap_and_good_and_asked_about_those_alone(by: User) -> None:
     # No person's judgement may wait, two readings of the judge cost nothing, and gold has admitted it.
     project = make_project(overlap=3)
