@@ -62,8 +62,10 @@ class OverrideIn(Strict):
 
 
 class GrantIn(Strict):
-    money = serializers.DecimalField(max_digits=14, decimal_places=4, default=Decimal(0))
-    hours = serializers.FloatField(default=0.0)
+    money = serializers.DecimalField(
+        max_digits=14, decimal_places=4, default=Decimal(0), validators=budgeting.bounds("money")
+    )
+    hours = serializers.FloatField(default=0.0, validators=budgeting.bounds("hours"))
     note = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
 
 

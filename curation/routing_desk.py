@@ -108,14 +108,19 @@ class SettingsForm(forms.ModelForm[RoutingSettings]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["seconds"].required = False
+        for name in ("hourly_rate", "seconds"):
+            self.fields[name].validators += budgeting.bounds(name)
 
 
 class GrantForm(forms.Form):
     money = forms.DecimalField(
         label=gettext_lazy("Money"), required=False, max_digits=14, decimal_places=4,
+        validators=budgeting.bounds("money"),
         help_text=gettext_lazy("Below 0 takes away."),
     )  # fmt: skip
-    hours = forms.FloatField(label=gettext_lazy("Hours of people"), required=False, min_value=-1e6, max_value=1e6)
+    hours = forms.FloatField(
+        label=gettext_lazy("Hours of people"), required=False, validators=budgeting.bounds("hours")
+    )
     note = forms.CharField(label=gettext_lazy("Note"), required=False, max_length=300)
 
 

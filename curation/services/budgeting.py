@@ -5,10 +5,13 @@ Spent is read from the judges' calls and from people's active time, promised fro
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from django.core.validators import BaseValidator, MaxValueValidator, MinValueValidator
 from django.db import connection, transaction
 
 from curation.models import BudgetGrant, RoutingSettings
@@ -19,6 +22,13 @@ from tiebreak.core.text import TextError, clean_text
 
 LATEST: Final = 5_000  # judgements whose median time prices the next one
 ASSUMED_SECONDS: Final = 60.0  # a judgement of a person, until one was timed here
+MOST: Final = 10**9  # judgements: more than anybody has, and still to be multiplied
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "seconds": (0.1, 86_400),
+    "hourly_rate": (0, 100_000),
+    "hours": (-1e6, 1e6),
+    "money": (-1e9, 1e9),
+}
 # In one pass: grants; what judges and people's time came to (imported judgements were paid for elsewhere); and seats
 # open to people or held by them, with those that no router takes back: begun, or sent there by a person.
 FIGURES: Final = """
@@ -126,7 +136,13 @@ class Ledger:
             limits.append(0)  # nothing was granted: it buys nothing, whatever it costs
         if self.hours is not None:
             limits.append(int((self.hours - self.hours_spent) * 3600 / self.seconds + 1e-9) - fixed)
-        return max(0, min(limits)) if limits else None
+        return max(0, min(MOST, *limits)) if limits else None
+
+
+def bounds(field: str) -> list[BaseValidator]:
+    """For the forms and serializers that take the field."""
+    low, high = BOUNDS[field]
+    return [MinValueValidator(low), MaxValueValidator(high)]
 
 
 def settings_of(project: Project) -> RoutingSettings:
@@ -145,7 +161,7 @@ def ledger(project: Project, settings: RoutingSettings | None = None) -> Ledger:
     return Ledger(
         currency=settings.currency,
         hourly_rate=Decimal(settings.hourly_rate),
-        seconds=settings.seconds or median or ASSUMED_SECONDS,
+        seconds=settings.seconds or (_clamped("seconds", median) if median else ASSUMED_SECONDS),
         seconds_from="set" if settings.seconds else "measured" if median else "assumed",
         money=(project.budget or Decimal(0)) + money if limited else None,
         hours=hours if has_hours else None,
@@ -163,7 +179,8 @@ def for_judges(project: Project) -> Decimal | None:
 
 
 def grant(project: Project, *, money: Decimal, hours: float, note: str, by: Any) -> BudgetGrant:
-    """So much more, or less where it is negative. Raises Invalid where it is nothing."""
+    """So much more, or less where it is negative. Raises Invalid where it is nothing, or beyond BOUNDS."""
+    _within_bounds(money=money, hours=hours)
     if not money and not hours:
         raise Invalid("money: expected an amount of money, of hours, or both; got neither.", field="money")
     try:
@@ -178,7 +195,8 @@ def grant(project: Project, *, money: Decimal, hours: float, note: str, by: Any)
 
 
 def configure(project: Project, *, by: Any, **changes: Any) -> RoutingSettings:
-    """Change automatic, hourly_rate, currency or seconds."""
+    """Change automatic, hourly_rate, currency or seconds. Raises Invalid beyond BOUNDS."""
+    _within_bounds(**{name: value for name, value in changes.items() if name in BOUNDS and value is not None})
     with transaction.atomic():
         row, _ = RoutingSettings.objects.select_for_update().get_or_create(project=project)
         before = {name: getattr(row, name) for name in changes}
@@ -189,3 +207,15 @@ def configure(project: Project, *, by: Any, **changes: Any) -> RoutingSettings:
         if told:
             record("routing.settings_changed", row, by=by, project=project, changes=told)
     return row
+
+
+def _clamped(field: str, value: float) -> float:
+    low, high = BOUNDS[field]
+    return min(high, max(low, value))
+
+
+def _within_bounds(**given: Decimal | float) -> None:
+    for field, value in given.items():
+        low, high = BOUNDS[field]
+        if not (math.isfinite(value) and low <= value <= high):
+            raise Invalid(f"{field}: expected {low:,} to {high:,}, got {value}.", field=field)
