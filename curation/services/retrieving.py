@@ -189,10 +189,14 @@ def _read_on(cursor: Any) -> None:
 def bring_forward(project: Project, reasons: Mapping[int, str], *, run: Any, by: Any) -> list[int]:
     """Open comparisons (id → reason) come first in the queue of people, with a free seat, and stay with people.
 
-    Those that are not open any more are left alone. Locks the comparisons; call within a transaction.
+    Those that are not open any more, and those that a person decided by hand, are left alone. Locks the comparisons;
+    call within a transaction.
     """
     rows = Comparison.objects.filter(project=project, status=Comparison.Status.OPEN, pk__in=list(reasons))
-    ids = list(rows.select_for_update(no_key=True).order_by("id").values_list("pk", flat=True))
+    locked = list(rows.select_for_update(no_key=True).order_by("id").values_list("pk", flat=True))
+    by_hand = RoutingDecision.objects.filter(comparison__in=locked, current=True, overridden_by__isnull=False)
+    kept = set(by_hand.values_list("comparison", flat=True))
+    ids = [pk for pk in locked if pk not in kept]
     RoutingDecision.objects.filter(comparison__in=ids, current=True).update(current=False)
     for pk in ids:
         Comparison.objects.filter(pk=pk).update(

@@ -18,6 +18,7 @@ from annotate.models import Adjudication, Comparison
 from curation import noise
 from curation.models import Consensus, NoiseDecision, NoiseScore, NoiseTreatment, RoutingDecision
 from curation.models.noise import PERSON
+from curation.routing import PERSON as BUYS_PERSON
 from curation.stats.votes import FloatArray, IntArray
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Conflict, Invalid
@@ -31,6 +32,7 @@ from .noise import at, margins_of
 from .words import told
 
 BATCH: Final = 2_000
+AT_WORK: Final = ("queued", "running")
 BY_HAND: Final = (NoiseDecision.Action.KEEP, NoiseDecision.Action.ASK_PEOPLE, NoiseDecision.Action.DROP)
 QUIET: Final = "no rule of this policy holds for it"
 SAVED: Final = {
@@ -110,7 +112,7 @@ def _words(text: str, field: str) -> str:
 def _alone(project: Project) -> None:
     """Treatments take turns. Locks the project."""
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-    if NoiseTreatment.objects.filter(project=project, run__status__in=("queued", "running")).exists():
+    if NoiseTreatment.objects.filter(project=project, run__status__in=AT_WORK).exists():
         raise Conflict("Another treatment is still at work: wait for it, or cancel its run.", code="treatment_at_work")
 
 
@@ -118,14 +120,15 @@ def run(execution: Execution) -> Mapping[str, Any]:
     """Params: treatment (id). Goes on where it was stopped: what it has decided already it does not decide again."""
     treatment = NoiseTreatment.objects.select_related("project").get(pk=execution.params["treatment"])
     policy = parse(treatment.policy)
+    with transaction.atomic():
+        _go_on(execution, treatment)
     labels, scores = evidence(treatment.project, policy)
     changes = _changes(policy, labels, scores, _standing(treatment.project, labels.id))
     execution.progress(0, len(changes), note="following the policy")
     for start in range(0, len(changes), BATCH):
         batch = changes[start : start + BATCH]
         with transaction.atomic():
-            execution.fence()
-            Project.objects.select_for_update(no_key=True).get(pk=treatment.project_id)
+            _go_on(execution, treatment)
             _write(treatment, batch, run=execution.run)
         execution.progress(start + len(batch), len(changes))
     with transaction.atomic():
@@ -133,6 +136,20 @@ def run(execution: Execution) -> Mapping[str, Any]:
         counts = _count(treatment)
         record("noise.treated", treatment, by=treatment.created_by, project=treatment.project_id, **counts)
     return {"treatment": treatment.pk, "labels": len(labels.id), "decisions": counts}
+
+
+def _go_on(execution: Execution, treatment: NoiseTreatment) -> None:
+    """Whoever retries a run does not come by `_alone`: it ends here, once undone or overtaken. Locks the project.
+
+    Of two that were retried the later goes on, so that they do not stop each other.
+    """
+    execution.fence()
+    Project.objects.select_for_update(no_key=True).get(pk=treatment.project_id)
+    if NoiseTreatment.objects.filter(pk=treatment.pk, undone_at__isnull=False).exists():
+        raise Conflict("This treatment is undone: apply its policy anew.", code="treatment_undone")
+    later = NoiseTreatment.objects.filter(project=treatment.project_id, pk__gt=treatment.pk)
+    if later.filter(run__status__in=AT_WORK).exists():
+        raise Conflict("Another treatment is at work: apply this policy anew after it.", code="treatment_at_work")
 
 
 def _changes(
@@ -239,6 +256,9 @@ def decide_one(comparison: Comparison, action: str, *, by: Any, because: str = "
         raise Conflict("This comparison is withdrawn.", code="comparison_withdrawn")
     if Adjudication.objects.filter(comparison=comparison, current=True).exists():
         raise Conflict("An adjudicator has decided this comparison: undo that first.", code="comparison_decided")
+    against = RoutingDecision.objects.filter(comparison=comparison, current=True, overridden_by__isnull=False)
+    if action == "ask_people" and against.exclude(buys=BUYS_PERSON).exists():
+        raise Conflict("Somebody decided by hand that nobody else is asked: lift that first.", code="overridden")
     because = _words(because, "because")
     cause = because or f"{by} looked at it"
     with transaction.atomic():
@@ -313,9 +333,17 @@ def _bring_back(earlier: set[int]) -> int:
 
 
 def _withdraw(treatment: NoiseTreatment) -> int:
-    """Close the seats that were opened and that nobody has taken; the comparisons stand as they stood before."""
+    """Close the seats that were opened and that nobody has taken; the comparisons stand as they stood before.
+
+    What a person has decided by hand meanwhile stays as it is.
+    """
     asked = treatment.decisions.filter(action="ask_people", details__has_key="before")
-    closed = [pk for pk, details in asked.values_list("comparison_id", "details") if _close(pk, details["before"])]
+    before = {pk: details["before"] for pk, details in asked.values_list("comparison_id", "details")}
+    rows = Comparison.objects.select_for_update(no_key=True).filter(pk__in=before).order_by("id")
+    locked = list(rows.values_list("pk", flat=True))
+    by_hand = RoutingDecision.objects.filter(comparison__in=locked, current=True, overridden_by__isnull=False)
+    kept = set(by_hand.values_list("comparison_id", flat=True))
+    closed = [pk for pk in locked if pk not in kept and _close(pk, before[pk])]
     _unroute(closed)
     return len(closed)
 

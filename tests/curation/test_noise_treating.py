@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from annotate.models import Adjudication, Comparison, Judgement
 from curation import noise
 from curation.models import DatasetVersion, NoiseDecision, NoiseScore, NoiseTreatment, RoutingDecision
-from curation.services import building, treating
+from curation.services import building, overriding, treating
 from tests import build
 from tiebreak.accounts.models import Project, User
 from tiebreak.core.errors import Conflict, Invalid
 from tiebreak.core.models import Event
 from tiebreak.runs import ledger
+from tiebreak.runs.models import Run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 ENTROPY, MODEL, RATERS = "consensus-entropy", "reward-model-disagreement", "rater-quality"
@@ -53,6 +55,12 @@ def treat(project: Project, rules: noise.Policy, by: User, **given: Any) -> Nois
     made = treating.apply(project, rules, by=by, wake=False, **given)
     ledger.execute(made.run_id or 0)
     made.refresh_from_db()
+    return made
+
+
+def stopped(made: NoiseTreatment) -> NoiseTreatment:
+    """As a run that failed leaves it."""
+    Run.objects.filter(pk=made.run_id).update(status="failed", finished_at=timezone.now())
     return made
 
 
@@ -224,6 +232,42 @@ def test_treatments_take_turns(project: Project, curator: User) -> None:
             act()
 
 
+def test_a_treatment_that_failed_and_was_undone_is_not_applied_by_a_retry(project: Project, curator: User) -> None:
+    made = stopped(treating.apply(project, DROP, by=curator, wake=False))
+    treating.undo(made, by=curator)
+    ledger.retry(Run.objects.get(pk=made.run_id), by=curator)
+
+    with pytest.raises(Conflict, match="is undone"):
+        ledger.execute(made.run_id or 0)
+    assert standing(project) == {}
+
+
+def test_a_treatment_that_is_undone_between_two_batches_writes_no_more(
+    project: Project, curator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(treating, "BATCH", 1)
+    made = treating.apply(project, DROP, by=curator, wake=False)
+    execution = ledger.claim(made.run_id or 0)
+    assert execution is not None
+    undone = NoiseTreatment.objects.filter(pk=made.pk)
+    monkeypatch.setattr(execution, "progress", lambda done, *_, **__: done and undone.update(undone_at=timezone.now()))
+
+    with pytest.raises(Conflict, match="is undone"):
+        treating.run(execution)
+    assert made.decisions.count() == 1
+
+
+def test_a_retried_treatment_gives_way_to_the_one_at_work(project: Project, curator: User) -> None:
+    first = stopped(treating.apply(project, DROP, by=curator, wake=False))
+    second = treating.apply(project, ASK, by=curator, wake=False)
+    ledger.retry(Run.objects.get(pk=first.run_id), by=curator)
+
+    with pytest.raises(Conflict, match="Another treatment"):
+        ledger.execute(first.run_id or 0)
+    ledger.execute(second.run_id or 0)
+    assert set(standing(project).values()) == {"ask_people"}
+
+
 # --- undoing ---------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +320,32 @@ def test_what_waited_already_keeps_its_seat_when_asking_is_undone(project: Proje
     treating.undo(treat(project, ASK, curator), by=curator)
 
     assert set(Comparison.objects.values_list("overlap", "status")) == {(3, "open")}
+
+
+def test_what_a_person_sent_to_people_meanwhile_stays_open_when_asking_is_undone(
+    project: Project, curator: User
+) -> None:
+    Comparison.objects.update(status="settled")
+    made = treat(project, ASK, curator)
+    decision = overriding.override(project, one("c9").pk, "people", "I want to know.", by=curator)
+    treating.undo(made, by=curator)
+
+    assert (one("c9").status, one("c9").overlap, one("c8").status) == ("open", 3, "settled")
+    decision.refresh_from_db()
+    assert decision.current
+
+
+def test_what_a_person_settled_no_policy_sends_back_to_people(project: Project, curator: User) -> None:
+    decision = overriding.override(project, one("c9").pk, "settled", "It is clear.", by=curator)
+    treat(project, ASK, curator)
+
+    assert (one("c9").status, one("c8").overlap) == ("settled", 3)
+    decision.refresh_from_db()
+    assert decision.current
+    with pytest.raises(Conflict, match="lift that first"):
+        treating.decide_one(one("c9"), "ask_people", by=curator)
+    again = overriding.override(project, one("c9").pk, "people", "It is not.", by=curator)  # a person may
+    assert (one("c9").status, again.current) == ("open", True)
 
 
 # --- one label, by hand ----------------------------------------------------------------------------------------------

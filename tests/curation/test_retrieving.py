@@ -10,7 +10,7 @@ from django.test import Client
 
 from annotate.models import Adjudication, Comparison
 from curation.models import ComparisonVector, Encoder, ProjectEncoder, RewardMargin, RoutingDecision
-from curation.services import retrieving, verbs
+from curation.services import overriding, retrieving, verbs
 from tests.build import (
     make_aggregation,
     make_comparison,
@@ -162,6 +162,16 @@ def test_a_return_with_neighbours_brings_open_comparisons_forward_with_the_reaso
     assert alike.returned_because == f"like mistaken (similarity 0.98), which {model.name} gets wrong"
     decision = RoutingDecision.objects.get(comparison=alike, current=True)
     assert (decision.policy, decision.route) == ("error-driven", "human")
+
+
+def test_what_a_person_gave_to_a_judge_is_not_brought_forward(project: Project) -> None:
+    model = wrong_at(project)
+    alike = put(project, "at 10", 10)
+    decision = overriding.override(project, alike.pk, "judge", "nobody has time", by=make_user())
+    assert verbs.run_here("return", project, {"model": model.name, "neighbours": 1}).result["brought_forward"] == 0
+    alike.refresh_from_db()
+    decision.refresh_from_db()
+    assert (alike.route, decision.current) == ("judge", True)
 
 
 def test_a_return_without_neighbours_is_as_it_was(project: Project) -> None:
