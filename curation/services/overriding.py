@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from annotate.models import Comparison
+from annotate.models import Adjudication, Comparison
 from curation.models import Consensus, RoutingDecision
 from curation.routing import PERSON
 from tiebreak.accounts.models import Project
@@ -14,10 +14,11 @@ from tiebreak.core.errors import Conflict, Invalid, NotFound
 from tiebreak.core.models import record
 from tiebreak.core.transitions import move
 
-from . import admitting, routing
+from . import admitting, consensus, routing
 
 POLICY: Final = "by hand"
 WAYS: Final = ("people", "judge", "settled")
+MOST_SEATS: Final = 32_767  # a smallint counts them
 
 
 def override(project: Project, comparison_id: int, to: str, because: str, *, by: Any) -> RoutingDecision:
@@ -34,6 +35,8 @@ def override(project: Project, comparison_id: int, to: str, because: str, *, by:
         comparison = rows.filter(project=project, pk=comparison_id).first()
         if comparison is None:
             raise NotFound("There is no such comparison in this project.", code="no_comparison")
+        # First: a person's new word replaces an old one, which nothing else may.
+        RoutingDecision.objects.filter(comparison=comparison, current=True).update(current=False)
         {"people": _to_people, "judge": _to_judge, "settled": _settle}[to](comparison, reason, by)
         RoutingDecision.objects.filter(comparison=comparison, current=True).update(current=False)
         decision = RoutingDecision.objects.create(
@@ -55,6 +58,8 @@ def _to_people(comparison: Comparison, reason: str, by: Any) -> None:
     if waits:
         Comparison.objects.filter(pk=comparison.pk).update(route="human", priority=Comparison.Priority.FIRST)
         return
+    if comparison.seats_taken >= MOST_SEATS:
+        raise Conflict("As many people as can be have judged this comparison.", code="no_seat")
     back = routing.send_back(comparison.project, {comparison.pk: (reason, 0.0)}, policy=POLICY, run=None, by=by)
     if not back:
         raise Conflict("This comparison was withdrawn, or an adjudicator decided it: reopen it first.", code="not_open")
@@ -77,12 +82,25 @@ def _settle(comparison: Comparison, reason: str, by: Any) -> None:
 
 
 def lift(decision: RoutingDecision, *, by: Any) -> None:
-    """Give the comparison back to the router, which decides it anew when it next routes."""
+    """Give the comparison back to the router, which decides it anew when it next routes.
+
+    What a person's word alone had settled is open again. Locks the comparison.
+    """
     project = Project.objects.get(comparisons=decision.comparison_id)
     mine: Any = RoutingDecision.objects.filter(pk=decision.pk, current=True, overridden_by__isnull=False)
     with transaction.atomic():
+        comparison = Comparison.objects.select_for_update(no_key=True).get(pk=decision.comparison_id)
         if not mine.update(current=False):
             raise Conflict("This decision is no longer a person's, or no longer stands.", code="moved_on")
-        comparison = Comparison.objects.get(pk=decision.comparison_id)
         Comparison.objects.filter(pk=comparison.pk).update(returned_because="")
+        if decision.buys != PERSON:
+            _unsettle(comparison)
         record("routing.override_lifted", comparison, by=by, project=project)
+
+
+def _unsettle(comparison: Comparison) -> None:
+    """Open again, unless an adjudicator decided it or everyone who was asked answered and the consensus is sure."""
+    decided = Adjudication.objects.filter(comparison=comparison, current=True).exists()
+    if comparison.status == Comparison.Status.SETTLED and not decided:
+        move(comparison, Comparison.Status.OPEN)
+        consensus.settle(comparison.project_id, [comparison.pk])
