@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from annotate.models import Comparison
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, Invalid
+from tiebreak.core.text import TextError, loads_strict
 from tiebreak.core.words import in_words
 
 from . import noise as pure
@@ -240,8 +241,8 @@ def treat(desk: Desk) -> HttpResponse:
 
 def _policy_of(text: str) -> Mapping[str, Any]:
     try:
-        told = json.loads(text)
-    except ValueError:
+        told = loads_strict(text)
+    except TextError:
         told = None
     if not isinstance(told, dict):
         raise Invalid(_("The policy is no JSON object."), field="policy")
@@ -268,7 +269,7 @@ def decide(desk: Desk, pk: int) -> HttpResponse:
             desk.say(_("Decided: %(action)s.") % {"action": in_words(said["action"])})
         return desk.back("noise")
     method = said.get("method", "")
-    if method not in pure.METHODS:
+    if method not in pure.METHODS or not comparison.noise_scores.filter(method=method).exists():
         raise Http404
     problem, status = "", 200
     try:

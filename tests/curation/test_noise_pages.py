@@ -231,7 +231,7 @@ def test_what_was_previewed_is_applied_listed_and_undone(project: Project) -> No
     assert "undone" in client.get(url("noise")).content.decode()
 
 
-@pytest.mark.parametrize("text", ["", "x", "[]", "1", '{"rules": 3}'])
+@pytest.mark.parametrize("text", ["", "x", "[]", "1", '{"rules": 3}', "[" * 100_000])
 def test_a_policy_that_is_none_is_refused_with_words(project: Project, text: str) -> None:
     response = as_("curator").post(url("noise-treat"), {"policy": text}, follow=True)
 
@@ -269,6 +269,15 @@ def test_one_label_is_sent_to_people_or_kept_in_place(project: Project) -> None:
     )
     assert response.status_code == 422
     assert "expected one of keep" in response.content.decode()
+
+
+def test_a_label_that_a_method_has_not_scored_is_not_decided_in_its_list(project: Project) -> None:
+    comparison = project.comparisons.get(external_id="c29")
+    said = {"action": "drop", "method": "rules"}
+    response = as_("curator").post(url("noise-decide", comparison.pk), said, headers={"HX-Request": "true"})
+
+    assert response.status_code == 404
+    assert not NoiseDecision.objects.exists()
 
 
 def test_without_scripts_one_comes_back_to_the_same_list(project: Project) -> None:
