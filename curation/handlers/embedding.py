@@ -29,6 +29,7 @@ from tiebreak.runs.ledger import Execution
 BATCH: Final = 1_024  # texts between two looks at the lease
 COMPARISONS: Final = 20_000  # comparisons of one statement
 INDEX_FROM: Final = 10_000  # below, reading all is as fast, and exact
+WIDEST: Final = 4_000  # dimensions of half precision that HNSW takes; wider vectors are all read, whatever their number
 
 
 class Texts(NamedTuple):
@@ -141,6 +142,8 @@ def _combine(execution: Execution, encoder: Encoder, project: Project) -> int:
 
 def _index(encoder: Encoder) -> None:
     """An HNSW index for this encoder's vectors, once they are many; they have no common dimension without it."""
+    if encoder.dimension > WIDEST:
+        return
     if ComparisonVector.objects.filter(encoder=encoder)[: INDEX_FROM + 1].count() <= INDEX_FROM:
         return
     name = f"comparison_vector_{encoder.pk}"

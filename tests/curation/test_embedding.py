@@ -169,6 +169,20 @@ def test_an_index_is_made_once_there_are_many(letters: Letters, monkeypatch: pyt
     assert names == ["two", "three"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_vectors_too_wide_for_an_index_are_searched_without(letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = letters.encode
+    monkeypatch.setattr(letters, "encode", lambda texts, **_: np.pad(narrow(texts), ((0, 0), (0, 4_096 - D))))
+    monkeypatch.setattr(letters, "dimension", 4_096, raising=False)
+    monkeypatch.setattr(embedding, "INDEX_FROM", 2)
+    monkeypatch.setattr(retrieving, "FEW", 0)
+    project = two()
+    embed(project)
+    one = Comparison.objects.get(external_id="one").pk
+    names = [Comparison.objects.get(pk=s.comparison).external_id for s in retrieving.similar(project, [one], 2)]
+    assert names == ["two", "three"]
+
+
 def test_a_project_without_texts_embeds_none(letters: Letters) -> None:
     assert embed(make_project())["comparisons"] == 0
 
