@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,13 @@ WORDS: Final = 20
 SHINGLE: Final = 3
 NAMED: Final = 4
 """Comparisons of a cycle that its cause names."""
+LOOKS: Final = 10_000_000
+"""Edges looked at for the causes of all conflicts together; each may look at `LEAST` at least."""
+LEAST: Final = 100
+TELL: Final = 1_000
+PEELS: Final = 20
+"""Passes over all edges; what they leave, such as long chains, Tarjan's algorithm takes apart in one."""
+FAR: Final = "it lies on a long cycle of comparisons: together they say the opposite"
 
 
 class Items(NamedTuple):
@@ -112,14 +119,21 @@ def _bucketed(sketch: SketchArray, band: slice) -> tuple[IntArray, IntArray]:
     return first[code[others]], others
 
 
-def conflicts(a: npt.ArrayLike, b: npt.ArrayLike, side: npt.ArrayLike, names: Sequence[str]) -> Scores:
+def conflicts(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    side: npt.ArrayLike,
+    names: Sequence[str],
+    *,
+    tell: Callable[[], Any] = lambda: None,
+) -> Scores:
     """Scores of n edges from item ``a`` to item ``b``, codes [n]; ``side`` [n] is -1 (a preferred), 0 (a tie) or 1.
 
     Items get potentials by least squares over all edges (Hodge decomposition; Jiang, Lim, Yao and Ye 2011, "Statistical
     ranking and combinatorial Hodge theory"): what they cannot explain is cyclic. An edge on a directed cycle scores
     half its residual in the direction of its label, 1 at most: of two opposite labels of one pair each scores 1/2, of
     three of which one is opposite that one 2/3 and the others 1/3. An edge on no cycle scores 0; one that no other edge
-    is held against (a bridge), and a tie, nan.
+    is held against (a bridge), and a tie, nan. ``tell`` is called now and then while causes are looked for.
     """
     left, right, sign = (np.asarray(each, dtype=np.int64) for each in (a, b, side))
     if not left.shape == right.shape == sign.shape == (len(names),):
@@ -134,7 +148,7 @@ def conflicts(a: npt.ArrayLike, b: npt.ArrayLike, side: npt.ArrayLike, names: Se
     residual = 1.0 - (potential[winner] - potential[loser])
     score = np.where(cyclic, np.clip(residual / 2, 0, 1), 0.0)
     score[~decided | _alone(left, right, decided, len(known))] = np.nan
-    return Scores(score, _causes(score, loser, winner, cyclic, component, names))
+    return Scores(score, _causes(score, loser, winner, cyclic, component, names, tell))
 
 
 def _components(loser: IntArray, winner: IntArray, used: BoolArray, n: int) -> IntArray:
@@ -144,7 +158,7 @@ def _components(loser: IntArray, winner: IntArray, used: BoolArray, n: int) -> I
     are all there is.
     """
     alive = used.copy()
-    while alive.any():
+    for _ in range(PEELS):
         into = np.bincount(winner[alive], minlength=n)
         out = np.bincount(loser[alive], minlength=n)
         through = (into > 0) & (out > 0)
@@ -235,42 +249,76 @@ def _alone(a: IntArray, b: IntArray, used: BoolArray, n: int) -> BoolArray:
 
     Bridges between two cycles are not found so; they score 0, which is what they deserve.
     """
-    alive = used.copy()
-    while True:
-        degree = np.bincount(a[alive], minlength=n) + np.bincount(b[alive], minlength=n)
-        kept = alive & (degree[a] > 1) & (degree[b] > 1)
-        if kept.sum() == alive.sum():
-            return used & ~alive
-        alive = kept
+    edges = np.flatnonzero(used)
+    left, right = a[edges], b[edges]
+    ends = np.concatenate([left, right])
+    degree = np.bincount(ends, minlength=n)
+    # All edges of an item by exclusive or: of an item with one edge left, that one.
+    last = np.zeros(n, dtype=np.int64)
+    np.bitwise_xor.at(last, ends, np.concatenate([np.arange(len(edges))] * 2))
+    alone = np.zeros(len(used), dtype=bool)
+    alone[edges[_peeled(left.tolist(), right.tolist(), degree.tolist(), last.tolist())]] = True
+    return alone
+
+
+def _peeled(left: Sequence[int], right: Sequence[int], degree: list[int], last: list[int]) -> IntArray:
+    """Edges in the order in which they are peeled off the items that have no other; each is looked at once."""
+    gone: list[int] = []
+    leaves = [item for item, edges in enumerate(degree) if edges == 1]
+    while leaves:
+        item = leaves.pop()
+        if degree[item] != 1:
+            continue
+        edge = last[item]
+        gone.append(edge)
+        for end in (left[edge], right[edge]):
+            degree[end] -= 1
+            last[end] ^= edge
+            if degree[end] == 1:
+                leaves.append(end)
+    return np.array(gone, dtype=np.int64)
 
 
 def _causes(
-    score: FloatArray, loser: IntArray, winner: IntArray, cyclic: BoolArray, component: IntArray, names: Sequence[str]
-) -> list[str]:
+    score: FloatArray, loser: IntArray, winner: IntArray, cyclic: BoolArray, component: IntArray,
+    names: Sequence[str], tell: Callable[[], Any],
+) -> list[str]:  # fmt: skip
     texts = ["" if np.isnan(s) else "nothing contradicts it" for s in score.tolist()]
     places = np.flatnonzero(cyclic).tolist()
     leading: dict[int, list[tuple[int, int]]] = {}
     for place in places:
         leading.setdefault(int(loser[place]), []).append((int(winner[place]), place))
+    direct = {(int(loser[place]), int(winner[place])): place for place in reversed(places)}
+    looks = max(LEAST, LOOKS // max(1, len(places)))
     ways: dict[tuple[int, int], list[int]] = {}
-    for place in places:
+    for done, place in enumerate(places):
+        if done % TELL == 0:
+            tell()
         ends = int(winner[place]), int(loser[place])
         if ends not in ways:
-            ways[ends] = _way(*ends, leading, component)
+            ways[ends] = [direct[ends]] if ends in direct else _way(*ends, leading, looks)
         texts[place] = _cycle(ways[ends], names)
     return texts
 
 
-def _way(start: int, end: int, leading: Mapping[int, Sequence[tuple[int, int]]], component: IntArray) -> list[int]:
-    """The edges of a shortest directed path within the component: breadth first."""
+def _way(start: int, end: int, leading: Mapping[int, Sequence[tuple[int, int]]], looks: int) -> list[int]:
+    """The edges of a shortest directed path: breadth first. None where so many looks at an edge do not find it.
+
+    ``leading`` holds only edges within components, so that no path leaves the one where it starts.
+    """
     came: dict[int, tuple[int, int]] = {start: (-1, -1)}
     queue = deque([start])
     while queue and end not in came:
         node = queue.popleft()
-        for head, edge in leading.get(node, ()):
-            if head not in came and component[head] == component[start]:
+        for head, edge in leading.get(node, ())[:looks]:
+            looks -= 1
+            if head not in came:
                 came[head] = (node, edge)
                 queue.append(head)
+        if looks <= 0:
+            break
+    if end not in came:
+        return []
     path = []
     while end != start:
         end, edge = came[end]
@@ -279,6 +327,8 @@ def _way(start: int, end: int, leading: Mapping[int, Sequence[tuple[int, int]]],
 
 
 def _cycle(way: Sequence[int], names: Sequence[str]) -> str:
+    if not way:
+        return FAR
     if len(way) == 1:
         return f"{names[way[0]]} has the same two texts, or nearly, and the opposite label"
     named = ", ".join(names[edge] for edge in way[:NAMED]) + (" …" if len(way) > NAMED else "")

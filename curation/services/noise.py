@@ -45,6 +45,8 @@ class Labelled(NamedTuple):
     posterior: FloatArray
     """[n, K]"""
     people: IntArray
+    tell: Callable[[], Any] = lambda: None
+    """Called between blocks of what takes long before anything is scored."""
 
     @property
     def side(self) -> IntArray:
@@ -69,7 +71,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
     project = execution.run.project
     if project is None:
         raise Invalid("Noise scores need a project.", field="project")
-    labels = labelled(project)
+    labels = labelled(project)._replace(tell=execution.check)
     if not len(labels.id):
         raise Invalid("There is no consensus to doubt yet: aggregate first.", code="empty")
     wanted = execution.params["method"]
@@ -224,7 +226,7 @@ def _conflicts(labels: Labelled) -> Score:
     both = Items(np.concatenate([a.exact, b.exact]), np.concatenate([a.sketch, b.sketch]))
     item = clusters(both, (np.arange(n), np.arange(n, 2 * n)))
     pair = np.unique(np.concatenate([asked, asked]) * (item.max(initial=0) + 1) + item, return_inverse=True)[1]
-    found = conflicts(pair[:n], pair[n:], labels.side, names)
+    found = conflicts(pair[:n], pair[n:], labels.side, names, tell=labels.tell)
 
     def score(block: Labelled) -> noise.Scores:
         places = np.searchsorted(labels.id, block.id)
@@ -238,6 +240,7 @@ def _fingerprints(labels: Labelled) -> tuple[Items, Items, Items, list[str]]:
     parts: list[tuple[Items, Items, Items]] = []
     names: list[str] = []
     for start in range(0, len(labels.id), BLOCK):
+        labels.tell()
         rows = list(_texts(labels.block(start).id))
         names += [row[1] for row in rows]
         parts.append((items(row[2] for row in rows), items(row[3] for row in rows), items(row[4] for row in rows)))

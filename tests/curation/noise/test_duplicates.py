@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.linalg import lstsq
 
+from curation.noise import duplicates
 from curation.noise.duplicates import clusters, conflicts, items
 
 WORDS = [f"word{i}" for i in range(120)]
@@ -158,6 +159,30 @@ def test_a_long_cycle_needs_no_recursion_and_names_its_beginning() -> None:
 
     assert found.score == pytest.approx([0.5] * n, abs=1e-3)
     assert found.text[0].startswith("it makes a cycle of 3000 with c1, c2, c3, c4 …")
+
+
+def test_the_causes_of_many_conflicts_take_no_more_looks_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "LOOKS", 0)
+    monkeypatch.setattr(duplicates, "LEAST", 50)
+    n, told = 3_000, []
+    circle = np.arange(n), (np.arange(n) + 1) % n
+    # The circle is too long to follow; beside it an edge and its opposite, which need no looking.
+    a, b = np.append(circle[0], [n, n + 1]), np.append(circle[1], [n + 1, n])
+    names = [f"c{i}" for i in range(n + 2)]
+    found = conflicts(a, b, np.ones(n + 2), names, tell=lambda: told.append(1))
+
+    assert set(found.text[:n]) == {duplicates.FAR}
+    assert found.text[n] == f"c{n + 1} has the same two texts, or nearly, and the opposite label"
+    assert len(told) == 4  # before each thousand of 3,002
+
+
+def test_a_long_chain_is_peeled_to_its_end_and_the_cycle_it_leads_to_is_left() -> None:
+    # 0 → 1 → … → n, and a triangle at its end; passes over all edges would be n of n.
+    n = 100_000
+    a, b = np.append(np.arange(n), [n, n + 1, n + 2]), np.append(np.arange(1, n + 1), [n + 1, n + 2, n])
+    alone = duplicates._alone(a, b, np.ones(n + 3, dtype=bool), n + 3)
+    assert alone[:n].all()
+    assert not alone[n:].any()
 
 
 def test_a_comparison_of_an_item_with_itself_is_not_scored() -> None:
