@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from tiebreak.runs import ledger
 from tiebreak.runs.models import Run
 
 from . import consensus, loading
+from .apart import apart
 from .consensus import Floats
 
 AT_ONCE: Final = 20_000  # judgements, or events, of one round
@@ -53,7 +55,7 @@ def follow(now: datetime) -> dict[str, int]:
     owed: dict[str, int] = dict(mark.owed)
     news, updated = _news(mark, judgement, event, owed), 0
     for project, ids in news.items():
-        done = update(project, ids)
+        done = apart("following", partial(update, project, ids), project)
         if done is None:
             owed.setdefault(str(project), max(0, mark.judgement - SLACK))
         else:
@@ -65,9 +67,12 @@ def follow(now: datetime) -> dict[str, int]:
     seen.update(judgement=judgement, event=event, owed=owed)
     unfitted = _unfitted(news)
     if _hourly(now):
-        updated += sum(map(reconcile, Aggregation.objects.filter(current=True).values_list("project_id", flat=True)))
+        fitted = Aggregation.objects.filter(current=True).values_list("project_id", flat=True)
+        updated += sum(apart("reconciling", partial(reconcile, project), project) or 0 for project in fitted)
         unfitted = _unfitted(None)
-    return {"updated": updated, "fits": sum(start_fit(project, now) for project in [*_due(now), *unfitted])}
+    due = [*_due(now), *unfitted]
+    fits = sum(bool(apart("fitting", partial(start_fit, project, now), project)) for project in due)
+    return {"updated": updated, "fits": fits}
 
 
 def update(project_id: int, ids: Iterable[int]) -> int | None:

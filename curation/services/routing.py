@@ -9,30 +9,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
 
-from annotate.models import Adjudication, Comparison, Judge
+from annotate.models import Adjudication, Comparison, Judge, JudgeCall
 from annotate.services import copying
 from curation.models import RoutingDecision
 from curation.routing import PERSON, Decision, Features, expected_error
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Invalid
+from tiebreak.core.errors import Conflict, Invalid
 from tiebreak.core.models import record
 from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Run
 
-from . import admitting, budgeting, buying, evidence, policies, simulating
+from . import admitting, budgeting, buying, evidence, lots, policies, simulating
 from .evidence import HELD, Known, Pool
 from .policies import Arm
 
 BATCH: Final = 2_000
+AT_WORK: Final = "routing_at_work"
+AGAIN_AFTER: Final = timedelta(hours=1)  # a judge whose run failed, or had no answer to any call, is asked again
 
 
 class Outcome(NamedTuple):
@@ -53,6 +57,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
     arms = policies.arms(project, params["policy"], {key: params.get(key) for key in ("exploration", "audit")})
     if params["simulate"]:
         return simulating.run(execution, project, arms[0])
+    _hold(execution, project)
     execution.progress(0, note="reading what is known of the comparisons")
     pool = evidence.pool(
         project,
@@ -76,6 +81,23 @@ def run(execution: Execution) -> Mapping[str, Any]:
     return _result(execution, pool, outcomes, written)
 
 
+def _hold(execution: Execution, project: Project) -> None:
+    """Take the project until the run ends: two runs that read one ledger would spend it twice.
+
+    A run holds while it is running the attempt that it wrote down. Raises Conflict `routing_at_work` where another one
+    does. Locks the project's row.
+    """
+    with transaction.atomic():
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        execution.fence()
+        running = Run.objects.filter(project=project, kind="route", status="running").exclude(pk=execution.run.pk)
+        for other in running:
+            if other.params.get("holds") == other.attempt:
+                raise Conflict(f"Run {other.pk} is routing this project: route again once it has ended.", code=AT_WORK)
+        execution.params["holds"] = execution.run.attempt
+        Run.objects.filter(pk=execution.run.pk).update(params=execution.params)
+
+
 def _budget(purse: budgeting.Ledger, asked: int | None, open_seats: int) -> int | None:
     """People's judgements that may be spread over the pool; None: no limit."""
     limits = [limit for limit in (asked, purse.judgements_with(open_seats)) if limit is not None]
@@ -83,15 +105,33 @@ def _budget(purse: budgeting.Ledger, asked: int | None, open_seats: int) -> int 
 
 
 def _ask_judges(project: Project, outcomes: Sequence[Outcome]) -> None:
-    """Run the judges whose verdicts were bought, one run at a time each."""
+    """Run the judges whose verdicts were bought and are still owed, one run at a time each, while there is money."""
     bought = {d.buy for o in outcomes for d in o.decisions if d.route == "judge" and d.buy}
     judges = Judge.objects.filter(project=project, name__in=bought, retired_at=None).order_by("name", "-version")
+    if not bought or budgeting.for_judges(project) == 0:
+        return
     asked = Run.objects.filter(project=project, kind="judge", status__in=["queued", "running"], params__routed=True)
     busy = set(asked.values_list("params__judge", flat=True))
     for judge in judges.distinct("name"):
-        if judge.pk not in busy:
+        if judge.pk not in busy and not _in_vain(judge) and _owes(judge):
             params = {"judge": judge.pk, "limit": None, "budget": None, "routed": True}
             ledger.start("judge", project=project, params=params)
+
+
+def _owes(judge: Judge) -> bool:
+    """Whether a reading is missing that the router buys of it."""
+    from curation.handlers.judging import unjudged  # what a reading is, the handler says; only workers come here
+
+    return unjudged(judge, routed=True).exists()
+
+
+def _in_vain(judge: Judge) -> bool:
+    """Whether a run of the judge ended lately without success, or without an answer to any of its calls."""
+    calls = JudgeCall.objects.filter(run=OuterRef("pk"))
+    failed = calls.filter(status=JudgeCall.Status.FAILED)
+    silent = Exists(failed) & ~Exists(calls.exclude(status=JudgeCall.Status.FAILED))
+    ended = Run.objects.filter(kind="judge", params__judge=judge.pk, finished_at__gt=timezone.now() - AGAIN_AFTER)
+    return ended.filter(~Q(status="succeeded") | silent, project=judge.project_id).exists()
 
 
 def _result(execution: Execution, pool: Pool, outcomes: Sequence[Outcome], written: int) -> dict[str, Any]:
@@ -133,9 +173,17 @@ def _store_all(execution: Execution, pool: Pool, outcomes: Sequence[Outcome]) ->
         for start in range(0, len(changed), BATCH):
             written += _store(execution, pool, outcome, changed[start : start + BATCH])
             execution.progress(done + start, total, note=f"routing by {outcome.arm.name}")
+        _carry(execution, pool, outcome, changed)
         done += len(outcome.rows)
     execution.progress(total, total)
     return written
+
+
+def _carry(execution: Execution, pool: Pool, outcome: Outcome, changed: Sequence[int]) -> None:
+    """What a round of the audit means to those whose decisions stay as they were."""
+    probability = np.array([decision.probability for decision in outcome.decisions], dtype=np.float64)
+    written = np.isin(np.arange(len(outcome.rows)), changed)
+    lots.carry(execution, outcome.arm.name[:64], pool.ids[outcome.rows], probability, written)
 
 
 def _differs(pool: Pool, outcome: Outcome, i: int, decision: Decision) -> bool:

@@ -295,6 +295,26 @@ class TestEverythingIsFittedAgain:
         assert follow(hours=2)["fits"] == 1
 
 
+@pytest.mark.django_db
+def test_a_project_whose_update_fails_stops_no_other_and_is_not_forgotten(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = make_project("broken", overlap=3)
+    make_judgements(make_comparison(broken, "hers"), "AB")
+    say("split", 1)
+    real = live.refresh
+
+    def refresh(of: Project, ids: list[int]) -> int:
+        if of == broken:
+            raise ValueError("votes", "numbers", "letters")
+        return real(of, ids)
+
+    monkeypatch.setattr(live, "refresh", refresh)
+    assert follow()["updated"] == 1
+    assert "following broken" in caplog.text
+    assert set(Followed.objects.get().owed) == {str(broken.pk)}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_project_in_other_hands_is_neither_waited_for_nor_forgotten(project: Project) -> None:
     """Somebody else, such as an import, holds the project while a round goes by."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from annotate.models import Comparison, Judgement
+from annotate.models import Comparison, Judge, Judgement
 from curation.models import (
     BudgetGrant,
     CompletionVector,
@@ -24,7 +25,7 @@ from curation.models import (
     RoutingSettings,
 )
 from curation.routing import Item, extract
-from curation.services import admitting, budgeting, buying, evidence, overriding, policies, rerouting, verbs
+from curation.services import admitting, budgeting, buying, evidence, overriding, policies, rerouting, routing, verbs
 from tests.build import (
     make_aggregation,
     make_comparison,
@@ -32,6 +33,7 @@ from tests.build import (
     make_judge,
     make_judgement,
     make_judgements,
+    make_policy,
     make_project,
     make_rater,
     make_user,
@@ -618,10 +620,15 @@ def test_what_is_no_news_starts_nothing(by: User) -> None:
     assert rerouting.reroute(now + LATER) == 0
 
 
-def test_the_end_of_a_judges_run_is_news_and_that_of_a_build_is_not(by: User) -> None:
+def test_the_end_of_a_judges_run_is_news_where_it_has_answered_and_that_of_a_build_is_not(by: User) -> None:
     project, now = make_live(by), timezone.now()
-    for kind, started in (("build", 0), ("judge", 1)):
+    judge = make_judge(project, "asked")
+    for kind, answered, started in (("build", False, 0), ("judge", False, 0), ("judge", True, 1)):
         run = Run.objects.create(kind=kind, queue="judge", project=project)
+        if answered:
+            said = make_judgement(make_comparison(project), judge.rater, 1)
+            call = {"comparison": said.comparison, "repeat": 0, "order": "ab", "status": "parsed", "judgement": said}
+            judge.calls.create(run=run, **call)
         record("run.succeeded", run, project=project)
         assert rerouting.reroute(now + LATER) == started
 
@@ -641,6 +648,49 @@ def test_a_live_run_without_anything_open_succeeds_and_says_so(by: User) -> None
     assert done is not None
     assert (done.status, done.result["comparisons"]) == ("succeeded", 0)
     assert not Event.objects.filter(verb="comparisons.routed").exists()
+
+
+def test_a_run_that_failed_has_taken_no_news_into_account_and_is_made_up_for_after_a_while(by: User) -> None:
+    project, now = make_live(by), timezone.now()
+    record("import.finished", project, project=project)
+    assert rerouting.reroute(now + LATER) == 1
+    Run.objects.update(status="failed", finished_at=now)
+    assert rerouting.reroute(now + 2 * LATER) == 0
+    assert rerouting.reroute(now + rerouting.AGAIN_AFTER + LATER) == 1
+
+
+def test_a_project_that_cannot_be_routed_stops_no_other(by: User, caplog: pytest.LogCaptureFixture) -> None:
+    for project in (make_live(by), make_live(by)):
+        record("import.finished", project, project=project)
+    broken = RoutingSettings.objects.order_by("pk")[0].project
+    make_policy(broken, params={"gone": 1}, status="active", share=1.0)
+    assert rerouting.reroute(timezone.now() + LATER) == 1
+    assert Run.objects.get().project != broken
+    assert f"rerouting {broken.slug}" in caplog.text
+
+
+def test_two_runs_at_once_do_not_spend_one_ledger_twice(by: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_judged([0.7] * 6, overlap=1)
+    budgeting.configure(project, by=by, seconds=3600.0)
+    budgeting.grant(project, money=Decimal(0), hours=3.0, note="", by=by)
+    params = verbs.prepare("route", project, {"policy": "random"})
+    other = ledger.start("route", project=project, params=params, wake=False)
+    real, refused = routing._store_all, []
+
+    def meanwhile(*args: Any) -> int:
+        with pytest.raises(Conflict) as error:
+            ledger.execute(other.pk)
+        refused.append(error.value.code)
+        return real(*args)
+
+    monkeypatch.setattr(routing, "_store_all", meanwhile)
+    assert route(project, policy="random")["human"] == 3
+    assert refused == ["routing_at_work"]
+    monkeypatch.setattr(routing, "_store_all", real)
+    ledger.retry(other, by=by)
+    done = ledger.execute(other.pk)
+    assert done is not None
+    assert done.status == "succeeded"
 
 
 # --- buying one judgement after another -------------------------------------------------------------------------------
@@ -680,8 +730,8 @@ def test_what_is_begun_is_part_of_the_budget_that_adaptive_overlap_spreads(by: U
     assert budgeting.ledger(project).hours_left == 0
 
 
-def test_a_judge_is_bought_where_it_is_cheap_and_good_and_asked_about_those_alone(by: User) -> None:
-    # No person's judgement may wait, two readings of the judge cost nothing, and gold has admitted it.
+def make_bought(by: User) -> tuple[Project, Judge]:
+    """A project that buys a judge's verdict: nobody's judgement may wait, the judge costs nothing, gold admits it."""
     project = make_project(overlap=3)
     judge = make_judge(project, model="scripted", config={"backend": {"qualities": {}, "skill": 0.9, "seed": 1}})
     for _ in range(30):
@@ -693,9 +743,50 @@ def test_a_judge_is_bought_where_it_is_cheap_and_good_and_asked_about_those_alon
     budgeting.configure(project, by=by, hourly_rate=Decimal(60), seconds=60.0, automatic=True)
     policy = policies.create(project, "p", "adaptive-overlap", {"exploration": 0, "audit": 0, "budget": 0}, by=by)
     policies.activate(policy, 1.0, by=by, unsimulated=True)
+    return project, judge
+
+
+def rounds(project: Project, n: int) -> list[str]:
+    """Rounds of beat, one after another, with all that they start: the kinds of the runs that there are then."""
+    for i in range(n):
+        rerouting.reroute(timezone.now() + LATER * (i + 1))
+        while run := Run.objects.filter(project=project, status="queued").order_by("pk").first():
+            with suppress(Invalid):
+                ledger.execute(run.pk)
+    return list(Run.objects.filter(project=project).order_by("pk").values_list("kind", flat=True))
+
+
+def test_no_judge_is_started_where_its_money_is_spent(by: User) -> None:
+    project, judge = make_bought(by)
+    Project.objects.filter(pk=project.pk).update(budget=0)
+    assert rounds(project, 3) == ["route"]
+    assert judge.calls.count() == 0
+
+
+def test_a_judge_that_fails_is_not_started_on_and_on(by: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(judge: Judge) -> None:
+        raise Invalid(f"{judge} cannot be asked.")
+
+    project, _ = make_bought(by)
+    monkeypatch.setattr("curation.handlers.judging.judge_of", broken)
+    assert rounds(project, 1) == ["route", "judge"]
+    assert Run.objects.get(kind="judge").status == "failed"
+    record("import.finished", project, project=project)
+    assert rounds(project, 2) == ["route", "judge", "route"]
+
+
+def test_a_judge_that_has_read_all_that_was_bought_is_not_started_again(by: User) -> None:
+    project, _ = make_bought(by)
+    assert rounds(project, 1) == ["route", "judge"]
+    record("import.finished", project, project=project)
+    assert rounds(project, 2).count("judge") == 1
+
+
+def test_a_judge_is_bought_where_it_is_cheap_and_good_and_asked_about_those_alone(by: User) -> None:
+    _, judge = make_bought(by)
     rerouting.reroute(timezone.now() + LATER)
     ledger.execute(Run.objects.get(kind="route").pk)
-    decision = RoutingDecision.objects.get(comparison=unsure, current=True)
+    decision = RoutingDecision.objects.get(comparison__external_id="unsure", current=True)
     assert (decision.buys, decision.route) == ("judge", "judge")
     run = Run.objects.get(kind="judge")
     assert run.params["routed"] is True
