@@ -145,13 +145,20 @@ def activate(policy: RoutingPolicy, share: float, *, by: Any, unsimulated: bool 
     return policy
 
 
+def able(policy: RoutingPolicy) -> bool:
+    """Whether it can decide: this release knows its kind, and what it has learned, where it must learn, predicts."""
+    if policy.kind not in POLICIES:
+        return False
+    model = (policy.learned or {}).get("gain_model")
+    return "gain_model" not in POLICIES[policy.kind].needs or (model is not None and not model["reason"])
+
+
 def _refuse_unlearned(policy: RoutingPolicy) -> None:
-    if "gain_model" not in POLICIES[policy.kind].needs:
+    if able(policy) or policy.kind not in POLICIES:
         return
     model = (policy.learned or {}).get("gain_model")
-    if model is None or model["reason"]:
-        why = model["reason"] if model else "it has not been fitted: simulate the policy"
-        raise Invalid(f"{policy} has no gain model that predicts: {why}.", code="not_learned")
+    why = model["reason"] if model else "it has not been fitted: simulate the policy"
+    raise Invalid(f"{policy} has no gain model that predicts: {why}.", code="not_learned")
 
 
 def retire(policy: RoutingPolicy, *, by: Any) -> RoutingPolicy:
@@ -198,13 +205,13 @@ def one(project: Project, pk: int) -> RoutingPolicy:
 def arms(project: Project, wanted: str, given: Mapping[str, Any]) -> list[Arm]:
     """Who decides: one policy everything, or the active ones their shares and the default what is left.
 
-    ``given`` overrides parameters, where not None. What was retired or deleted meanwhile decides nothing: its share is
-    the default's.
+    ``given`` overrides parameters, where not None. What was retired or deleted meanwhile, or is not `able`, decides
+    nothing: its share is the default's.
     """
     changes = {key: value for key, value in given.items() if value is not None}
     if wanted != ACTIVE:
         return [_arm(project, wanted, changes)]
-    rows = [arm_of(row, row.share, changes) for row in active(project) if row.kind in POLICIES]
+    rows = [arm_of(row, row.share, changes) for row in active(project) if able(row)]
     left = 1 - sum(arm.share for arm in rows)
     return [*rows, Arm(DEFAULT, DEFAULT, checked(DEFAULT, changes), left)] if left > 1e-9 else rows
 

@@ -78,7 +78,14 @@ def run(execution: Execution) -> Mapping[str, Any]:
     written = _store_all(execution, pool, outcomes)
     if params.get("automatic"):
         _ask_judges(project, outcomes)
-    return _result(execution, pool, outcomes, written)
+    return _result(execution, pool, outcomes, written) | _unable(project, params["policy"])
+
+
+def _unable(project: Project, wanted: str) -> dict[str, list[str]]:
+    """The active versions that could not decide, so that the default did, where there are any."""
+    rows = policies.active(project) if wanted == policies.ACTIVE else []
+    names = [str(row) for row in rows if not policies.able(row)]
+    return {"left_to_default": names} if names else {}
 
 
 def _hold(execution: Execution, project: Project) -> None:

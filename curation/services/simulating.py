@@ -71,7 +71,7 @@ def run(execution: Execution, project: Project, arm: Arm) -> Mapping[str, Any]:
         model = learn(train, rng)
         learned = {"gain_model": model.to_json(), "fitted_on": len(train)}
         if model.reason:
-            _keep(arm, learned, None)
+            _keep(arm, learned, None, predicts=False)
             raise Invalid(f"The gain model does not predict, so it must not route: {model.reason}.", code="not_learned")
     told = _simulation(project, arm, rows, learned, rng)
     _keep(arm, learned, told)
@@ -174,13 +174,15 @@ def _health(model: GainModel) -> dict[str, Any]:
             "mixes": model.n_mixes}  # fmt: skip
 
 
-def _keep(arm: Arm, learned: Mapping[str, Any], simulation: Mapping[str, Any] | None) -> None:
+def _keep(arm: Arm, learned: Mapping[str, Any], simulation: Mapping[str, Any] | None, *, predicts: bool = True) -> None:
+    """With the arm's version. One at work goes on with the model that it has where the new one does not predict."""
     if arm.version is None:
         return
     changes: dict[str, Any] = {"learned": dict(learned)} if learned else {}
     if simulation is not None:
         changes["simulation"] = dict(simulation) | {"at": timezone.now().isoformat()}
-    RoutingPolicy.objects.filter(pk=arm.version.pk).update(**changes)
+    rows = RoutingPolicy.objects.filter(pk=arm.version.pk)
+    (rows if predicts else rows.exclude(status=RoutingPolicy.Status.ACTIVE)).update(**changes)
 
 
 def _tried(project: Project) -> Iterator[Tried]:

@@ -834,6 +834,25 @@ def test_a_gain_model_that_does_not_predict_refuses_and_says_why(by: User) -> No
         policies.activate(policy, 1.0, by=by, unsimulated=True)
 
 
+def test_a_version_at_work_keeps_its_gain_model_where_a_new_one_does_not_predict() -> None:
+    project = make_decided(40)
+    learned = {"gain_model": {"reason": ""}, "fitted_on": 99}
+    policy = make_policy(project, kind="expected-gain", status="active", share=1.0, learned=learned)
+    with pytest.raises(Invalid, match="does not predict"):
+        route(project, policy=policy.name, simulate=True)
+    policy.refresh_from_db()
+    assert policy.learned == learned
+
+
+def test_an_arm_that_cannot_choose_leaves_its_share_to_the_default_and_the_run_says_so() -> None:
+    project = make_judged([0.5, 0.9])
+    learned = {"gain_model": {"reason": "it does not predict"}}
+    policy = make_policy(project, kind="expected-gain", status="active", share=0.5, learned=learned)
+    result = route(project)
+    assert (result["policy"], result["comparisons"]) == ("uncertainty", 2)
+    assert result["left_to_default"] == [str(policy)]
+
+
 def test_the_policy_that_buys_one_by_one_is_simulated_one_by_one(by: User) -> None:
     project = make_decided()
     policies.create(project, "p", "adaptive-overlap", {"audit": 0, "exploration": 0}, by=by)
