@@ -173,7 +173,10 @@ def _calmed(arm: Arm, pool: Pool, rows: Rows, decisions: list[Decision]) -> list
         if decisions[new].gain - decisions[old].gain > CALM:
             break
         chosen, left = decisions[new], decisions[old]
-        calmed[old] = replace(chosen, id=left.id, gain=left.gain, reason="as before: no other gains clearly more")
+        calmed[old] = replace(
+            chosen, id=left.id, gain=left.gain, probability=left.probability,
+            reason="as before: no other gains clearly more",
+        )  # fmt: skip
         calmed[new] = left_alone(chosen.id, chosen.gain, float(p[new]), False, chosen.probability)
     return calmed
 
