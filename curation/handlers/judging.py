@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import reduce
 from itertools import islice
@@ -17,13 +17,15 @@ from operator import or_
 from typing import Any, Final, TypeVar
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Avg, Exists, OuterRef, Q, QuerySet, Sum
 
 from annotate.models import Comparison, Criterion, Judge, JudgeCall, Judgement, Rater
 from curation.services import budgeting
 from models_rt import records
+from tiebreak.accounts.models import Project
 from tiebreak.core.errors import BackendError, Invalid
 from tiebreak.runs.ledger import Execution
+from tiebreak.runs.models import Run
 
 from .backends import judge_of
 
@@ -98,29 +100,76 @@ def run(execution: Execution) -> Mapping[str, Any]:
     done = mine.exclude(comparison__in=waiting).values("comparison").distinct().count()
     ids = list(waiting.values_list("pk", flat=True)[: max(0, limit - done) if limit is not None else None])
     total = done + len(ids)
-    spent = mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0)
-    if (left := budgeting.for_judges(judge.project)) is not None:  # what the project has, whatever this run may spend
-        budget = min(spent + left, budget) if budget is not None else spent + left
-    execution.progress(done, total, note=f"asking {judge}", cost=spent)
+    tally = Tally(mine.aggregate(sum=Sum("price"))["sum"] or Decimal(0))
+    execution.progress(done, total, note=f"asking {judge}", cost=tally.spent)
     answering = judge_of(judge)
-    for start in range(0, len(ids), BATCH):
-        if budget is not None and spent >= budget:
+    while ids:
+        n, left = _promise(execution, judge, tally, budget)
+        if not n:
             break
-        batch = ids[start : start + BATCH]
-        left = None if budget is None else budget - spent
+        batch, ids = ids[:n], ids[n:]
         asking = asks(judge, batch)
         asked = {ask.pair.id: ask.pair for ask in asking}
         with closing(stepwise(answering.judge(asking))) as verdicts:
-            spent += _store_all(execution, judge, verdicts, asked, budget=left)
-        execution.progress(min(done + start + len(batch), total), total, cost=spent)
+            _store_all(execution, judge, verdicts, asked, tally, left=left)
+        execution.progress(total - len(ids), total, cost=tally.spent)
     counts = {status: mine.filter(status=status).count() for status in JudgeCall.Status.values}
     return {
         "judge": str(judge),
         "comparisons": mine.values("comparison").distinct().count(),
         **counts,
-        "cost": str(spent),
-        "stopped_by": "budget" if budget is not None and spent >= budget else None,
+        "cost": str(tally.spent),
+        "stopped_by": "budget" if ids else None,
     }
+
+
+@dataclass
+class Tally:
+    """What a run has come to."""
+
+    spent: Decimal
+    failed_in_a_row: int = 0
+
+
+def _promise(execution: Execution, judge: Judge, tally: Tally, budget: Decimal | None) -> tuple[int, Decimal | None]:
+    """How many comparisons to ask about next, and the money left for them (None: no limit).
+
+    What they are expected to cost stands in the run's cost at once, under the project's lock: another judge's run
+    cannot promise it too. A judge whose price nobody knows is asked about one comparison first.
+    """
+    with transaction.atomic():
+        project = Project.objects.select_for_update(no_key=True).get(pk=judge.project_id)
+        limits = [] if budget is None else [budget - tally.spent]
+        if (left := budgeting.for_judges(project)) is not None:
+            limits.append(left - _in_flight(execution, project))
+        if not limits:
+            return BATCH, None
+        n, price = _affordable(judge, min(limits))
+        execution.fence()
+        Run.objects.filter(pk=execution.run.pk).update(cost=tally.spent + n * price)
+    return n, min(limits)
+
+
+def _in_flight(execution: Execution, project: Project) -> Decimal:
+    """What other runs of judges have promised, and not stored yet."""
+    others = Run.objects.filter(project=project, kind="judge", status=Run.Status.RUNNING).exclude(pk=execution.run.pk)
+    costs = dict(others.values_list("pk", "cost"))
+    stored = JudgeCall.objects.filter(run__in=costs).values_list("run").annotate(sum=Sum("price")).order_by()
+    paid = dict(stored)
+    return sum((max(Decimal(0), cost - paid.get(pk, 0)) for pk, cost in costs.items()), Decimal(0))
+
+
+def _affordable(judge: Judge, left: Decimal) -> tuple[int, Decimal]:
+    """Comparisons that `left` pays for, at most a chunk, and the expected price of each."""
+    readings = len(readings_of(judge))
+    answered = JudgeCall.objects.filter(judge=judge).exclude(status=JudgeCall.Status.FAILED)
+    mean = answered.aggregate(mean=Avg("price"))["mean"]
+    price = readings * Decimal(mean or 0)
+    if left <= 0:
+        return 0, price
+    if mean is None:
+        return 1, price
+    return (min(STORE_AT_ONCE // readings, int(left / price)) if price else BATCH), price
 
 
 def asks(judge: Judge, ids: Sequence[int]) -> list[records.Ask]:
@@ -145,23 +194,23 @@ def _store_all(
     judge: Judge,
     verdicts: Iterator[records.Verdict],
     asked: Mapping[str, records.Pair],
+    tally: Tally,
     *,
-    budget: Decimal | None,
-) -> Decimal:
-    """Store verdicts in small transactions as they come; returns what they cost. Stops asking once over budget."""
-    spent, failed_in_a_row = Decimal(0), 0
+    left: Decimal | None,
+) -> None:
+    """Store verdicts in small transactions as they come, and count them. Stops asking once nothing is left."""
+    end = None if left is None else tally.spent + left
     while chunk := list(islice(verdicts, STORE_AT_ONCE)):
         store(execution, judge, chunk, asked)
-        spent += sum((v.usage.price for v in chunk), Decimal(0))
+        tally.spent += sum((v.usage.price for v in chunk), Decimal(0))
         failures = [v for v in chunk if v.status == "failed"]
-        failed_in_a_row = failed_in_a_row + len(failures) if len(failures) == len(chunk) else 0
-        if failed_in_a_row >= min(ALL_FAILED, STORE_AT_ONCE):
+        tally.failed_in_a_row = tally.failed_in_a_row + len(failures) if len(failures) == len(chunk) else 0
+        if tally.failed_in_a_row >= min(ALL_FAILED, STORE_AT_ONCE):
             raise BackendError(
-                f"{judge} did not answer {failed_in_a_row} calls in a row: {failures[-1].reason}", permanent=False
+                f"{judge} did not answer {tally.failed_in_a_row} calls in a row: {failures[-1].reason}", permanent=False
             )
-        if budget is not None and spent >= budget:
+        if end is not None and tally.spent >= end:
             break
-    return spent
 
 
 def store(

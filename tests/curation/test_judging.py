@@ -111,8 +111,37 @@ def test_a_budget_stops_the_run_before_it_is_overspent(llm: Server) -> None:
     project, _ = make_asked(llm.url, n=40)
     result = verbs.run_here("judge", project, {"judge": "judge", "budget": "0.002"}).result  # 14.3 calls
     assert result["stopped_by"] == "budget"
-    # Verdicts are stored sixteen at a time; calls in flight when the money is out are the most that is spent over.
-    assert Decimal("0.002") <= Decimal(result["cost"]) <= Decimal("0.002") + 16 * Decimal("0.00014")
+    assert Decimal(result["cost"]) == 14 * Decimal("0.00014")  # a fifteenth would be spent over
+
+
+def test_judges_that_run_at_once_do_not_spend_the_same_money(llm: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 0.0028 pays for 20 calls of both together. The first judge has asked about one comparison and promised eight more
+    # when the second one runs: one is left for it.
+    project, _ = make_asked(llm.url, n=40)
+    options = {"backend": {"retry": {"tries": 2, "base": 0.01}, "timeout": 5}}
+    make_judge(
+        project, "other", backend="openai", base_url=llm.url, model="tiny", config=options,
+        price_prompt=Decimal(1), price_completion=Decimal(2),
+    )  # fmt: skip
+    Project.objects.filter(pk=project.pk).update(budget=Decimal("0.0028"))
+    project.refresh_from_db()
+    one, two = (
+        ledger.start("judge", project=project, params=verbs.prepare("judge", project, {"judge": name}), wake=False)
+        for name in ("judge", "other")
+    )
+    real, chunks = judging.asks, []
+
+    def asks(judge: Judge, ids: Any) -> Any:
+        chunks.append(judge.name)
+        if chunks == ["judge", "judge"]:
+            ledger.execute(two.pk)
+        return real(judge, ids)
+
+    monkeypatch.setattr(judging, "asks", asks)
+    ledger.execute(one.pk)
+    two.refresh_from_db()
+    assert (two.status, two.result["stopped_by"], two.result["comparisons"]) == ("succeeded", "budget", 1)
+    assert sum(JudgeCall.objects.values_list("price", flat=True)) == 20 * Decimal("0.00014")
 
 
 def test_a_limit_counts_comparisons(llm: Server) -> None:
