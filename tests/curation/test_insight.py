@@ -263,6 +263,19 @@ def test_a_large_project_is_read_by_a_random_part_and_says_so(
     assert "drawn at random from the 120" in opened(desk, "agreement").content.decode()
 
 
+def test_what_is_judged_after_the_count_is_read_by_a_random_part_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(said, "MOST", 30)
+    made = comparisons(project, 60)
+    build.make_judgements(made[0], "AB")
+    assert said.read(project).total == 1  # counted, and kept for an hour
+    for comparison in made[1:]:
+        build.make_judgements(comparison, "AB")
+    found = said.read(project)
+    assert (len(found.comparisons), found.total, found.sampled) == (30, 60, True)
+
+
 def test_the_rest_answer_is_that_of_the_page_and_refuses_by_field(project: Project) -> None:
     for comparison in comparisons(project, 4):
         build.make_judgements(comparison, "AAB")

@@ -37,6 +37,7 @@ WITH found AS MATERIALIZED (
   WHERE c.project_id = %(project)s AND c.status <> 'withdrawn'
     AND (%(share)s >= 1 OR (hashint8(c.id)::bigint + 2147483648) < %(share)s * 4294967296)
     AND EXISTS (SELECT FROM annotate_judgement j WHERE j.comparison_id = c.id AND j.current)
+  ORDER BY hashint8(c.id), c.id LIMIT %(most)s
 ), drawn AS (
   SELECT d.comparison_id, bool_or(d.audit) AS audit, 1 - exp(sum(ln(1 - least(d.probability, 1 - 1e-9)))
     FILTER (WHERE d.probability IS NOT NULL)) AS probability
@@ -119,10 +120,18 @@ class Said:
 def read(project: Project, *, texts: bool = True) -> Said:
     """Three queries, four for a large project; `texts` reads the completions' texts for their layout."""
     share, total = _share(project)
-    given: dict[str, int | float | str] = {"project": project.pk, "share": share, "texts": texts, "marks": FORMAT}
+    given: dict[str, int | float | str] = {
+        "project": project.pk,
+        "share": share,
+        "texts": texts,
+        "marks": FORMAT,
+        "most": MOST,
+    }
     with connection.cursor() as cursor:
         cursor.execute(COMPARISONS, given)
         rows = cursor.fetchall()
+        if len(rows) == MOST >= total:  # more was judged since they were counted, or all there is
+            total = _judged(project)
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         cursor.execute(JUDGEMENTS, {"project": project.pk, "comparisons": ids.tolist()})
         judgements = cursor.fetchall()
@@ -145,17 +154,21 @@ def read(project: Project, *, texts: bool = True) -> Said:
 
 
 def _share(project: Project) -> tuple[float, int]:
-    """The share of comparisons to read, and how many were judged. The count of a large project is an hour old."""
+    """The share of comparisons to read, and how many were judged. The count of a large project may be an hour old."""
     if project.comparisons.order_by().count() <= MOST:
         return 1.0, 0
+    key = f"tiebreak:judged:{project.pk}"
+    judged = cache.get(key)
+    if not judged:  # of none nothing is kept: the first ones may be many
+        judged = _judged(project)
+        cache.set(key, judged, 3600)
+    return min(1.0, MOST / max(1, judged)), judged
 
-    def count() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute(COUNT, {"project": project.pk})
-            return int(cursor.fetchone()[0])
 
-    judged = cache.get_or_set(f"tiebreak:judged:{project.pk}", count, 3600)
-    return min(1.0, MOST / max(1, judged or 1)), judged or 0
+def _judged(project: Project) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT, {"project": project.pk})
+        return int(cursor.fetchone()[0])
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], of_a: int, of_b: int) -> FloatArray:
