@@ -120,7 +120,7 @@ class RoutingDecision(models.Model):
         max_length=100, blank=True, default="", help_text="whose judgement: a person's, or a judge's name"
     )
     n = models.PositiveSmallIntegerField(default=1, help_text="judgements that it buys")
-    price = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="expected, of all of them")
+    price = models.DecimalField(max_digits=20, decimal_places=8, null=True, help_text="expected, of all of them")
     features = models.JSONField(default=dict)
     overridden_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+",

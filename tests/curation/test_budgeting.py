@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from curation.models import BudgetGrant, RoutingSettings
+from curation.models import BudgetGrant, RoutingDecision, RoutingSettings
 from curation.services import budgeting, verbs
 from tests.build import make_comparison, make_judgement, make_member, make_project, make_rater, make_token
 from tiebreak.accounts.roles import Role
@@ -65,6 +65,15 @@ def test_the_smallest_price_and_the_most_money_are_still_a_number_of_judgements(
         budgeting.grant(project, money=Decimal(10**9), hours=0.0, note="", by=None)
     assert budgeting.ledger(project).judgements == budgeting.MOST
     assert verbs.run_here("route", project, {"policy": "random"}).status == "succeeded"
+
+
+def test_the_highest_price_of_every_seat_is_stored_with_its_decision() -> None:
+    project = make_project(overlap=3)
+    make_comparison(project)
+    budgeting.configure(project, by=None, hourly_rate=Decimal(100_000), seconds=86_400.0)
+    asked = {"policy": "random", "audit": 0, "exploration": 0}
+    assert verbs.run_here("route", project, asked).status == "succeeded"
+    assert RoutingDecision.objects.get().price == 3 * 24 * 100_000
 
 
 def test_a_median_that_nobody_can_mean_prices_as_the_nearest_bound() -> None:
