@@ -154,7 +154,9 @@ def able(policy: RoutingPolicy) -> bool:
 
 
 def _refuse_unlearned(policy: RoutingPolicy) -> None:
-    if able(policy) or policy.kind not in POLICIES:
+    with told():
+        selector(policy.kind)
+    if able(policy):
         return
     model = (policy.learned or {}).get("gain_model")
     why = model["reason"] if model else "it has not been fitted: simulate the policy"

@@ -140,6 +140,12 @@ def test_a_gain_policy_without_a_model_that_predicts_is_not_switched_on(by: User
         policies.activate(policy, 1.0, by=by, unsimulated=True)
 
 
+def test_a_kind_that_this_release_does_not_know_is_not_switched_on(by: User) -> None:
+    policy = make_policy(make_project(), kind="of-tomorrow")
+    with pytest.raises(Invalid, match="of-tomorrow"):
+        policies.activate(policy, 1.0, by=by)
+
+
 def test_what_was_retired_decides_nothing_and_its_share_falls_to_the_default(by: User) -> None:
     project = make_judged([0.5, 0.9])
     policy = policies.create(project, "p", "random", {}, by=by)
