@@ -93,7 +93,7 @@ def test_the_format_of_the_rows_is_named_in_the_query(project: Project, curator:
     unknown = curator.post("projects/chat/imports/?format=xml", pairs)
     assert unknown.status_code == 422
     assert unknown.headers["Content-Type"] == "application/problem+json"
-    assert "rows, trl, hh-rlhf, got 'xml'" in unknown.json()["detail"]
+    assert "rows, trl, hh-rlhf, oasst" in unknown.json()["detail"]
 
 
 def test_rows_that_were_not_taken_are_told_and_can_be_downloaded(project: Project, curator: Caller) -> None:
