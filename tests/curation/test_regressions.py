@@ -37,7 +37,7 @@ from tests.build import (
 )
 from tiebreak.accounts.models import Project
 from tiebreak.accounts.roles import Role
-from tiebreak.core.errors import Invalid, NotFound
+from tiebreak.core.errors import Conflict, Invalid, NotFound
 from tiebreak.runs import ledger
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Run
@@ -93,10 +93,7 @@ def test_a_builder_that_loses_its_lease_writes_no_row_more(monkeypatch: pytest.M
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("verb", "given"),
-    [("aggregate", {"method": "majority"}), ("route", {"policy": "random"}), ("noise", {"method": "all"})],
-)
+@pytest.mark.parametrize(("verb", "given"), [("aggregate", {"method": "majority"}), ("noise", {"method": "all"})])
 def test_runs_of_one_kind_take_turns(verb: str, given: dict[str, Any]) -> None:
     project = make_judged(40, "AAB", overlap=4)
     verbs.run_here("aggregate", project, {"method": "majority"})
@@ -105,7 +102,22 @@ def test_runs_of_one_kind_take_turns(verb: str, given: dict[str, Any]) -> None:
     assert Aggregation.objects.filter(project=project, current=True).count() == 1
     assert Consensus.objects.count() == 40
     assert NoiseScore.objects.filter(method="consensus-entropy").count() in (0, 40)
-    assert RoutingDecision.objects.filter(current=True).count() in (0, 40)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_routes_at_once_those_that_come_second_are_refused_and_spend_nothing() -> None:
+    project = make_judged(40, "", overlap=4)
+
+    def route() -> str:
+        try:
+            return verbs.run_here("route", project, {"policy": "random"}).status
+        except Conflict as refused:
+            return str(refused.code)
+
+    ended = together([route] * 4)
+    assert "succeeded" in ended
+    assert set(ended) <= {"succeeded", "routing_at_work"}
+    assert RoutingDecision.objects.filter(current=True).count() == 40
 
 
 def test_a_route_leaves_alone_what_was_sent_back_while_it_thought(monkeypatch: pytest.MonkeyPatch) -> None:

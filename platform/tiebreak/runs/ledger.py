@@ -182,7 +182,8 @@ class Execution:
     def execute(self) -> Run:
         """Run the handler and store its end. The one place that catches everything: records it, and re-raises."""
         thread = threading.Thread(target=self._keep_alive, daemon=True, name=f"lease of run {self.run.pk}")
-        thread.start()
+        if not connection.in_atomic_block:  # nobody else sees, or can take, a run that is not committed yet
+            thread.start()
         try:
             result = handler_of(self.run.kind)(self)
             self._end(Run.Status.SUCCEEDED, result=dict(result))
@@ -195,7 +196,8 @@ class Execution:
             raise
         finally:
             self._stop.set()
-            thread.join(timeout=5)
+            if thread.is_alive():
+                thread.join(timeout=5)
         self.run.refresh_from_db()
         return self.run
 
