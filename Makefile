@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check fix bench bench-routing results schema messages
@@ -27,8 +28,8 @@ demo: $(STAMP) ## the whole loop on the bundled sample, then a site to look at
 up: $(STAMP) ## web, worker and scheduler on this machine
 	$(BIN)/python manage.py up
 
-test: $(STAMP) ## all tests (PYTEST_ARGS="-k lease -x" narrows them)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(STAMP) ## all tests (PYTEST_ARGS="-k lease -x" narrows them; TEST_PROCESSES=1 runs them one by one)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 # Nothing here connects anywhere but `schema` and the migrations' check, so the embedded servers stay down for the rest.
 check: $(STAMP) ## lint, types, imports, migrations, API schema, compose file

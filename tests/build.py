@@ -274,7 +274,13 @@ def make_version(
     )
     for position, comparison in enumerate(comparisons):
         DatasetRow.objects.create(
-            version=version, position=position, comparison=comparison, split="train", row={}, sha256="2" * 64
+            version=version,
+            position=position,
+            comparison=comparison,
+            split="train",
+            side="a",
+            line="{}",
+            sha256="2" * 64,
         )
     others = project.comparisons.exclude(pk__in=[c.pk for c in comparisons])
     for other in others:

@@ -1,15 +1,17 @@
 """The settings of a test run: the product's own, over embedded servers in a directory that this run makes and removes.
 
 The environment is set before tiebreak.settings reads it; conftest.py would be too late, since pytest-django loads
-settings first. Workers of pytest-xdist and processes that tests start inherit it, and so share the servers.
+settings first. Processes that tests start inherit it, and so share the servers; a worker of pytest-xdist has its own.
 """
 
 import os
 import tempfile
 
-if "TIEBREAK_TEST_DATA" not in os.environ:
+worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if "TIEBREAK_TEST_DATA" not in os.environ or os.environ.get("TIEBREAK_TEST_WORKER", "") != worker:
     os.environ["TIEBREAK_TEST_DATA"] = tempfile.mkdtemp(prefix="tiebreak-test-")
     os.environ["TIEBREAK_TEST_OWNER"] = str(os.getpid())
+    os.environ["TIEBREAK_TEST_WORKER"] = worker
 os.environ["TIEBREAK_DATA"] = os.environ["TIEBREAK_TEST_DATA"]
 for variable in ("DATABASE_URL", "REDIS_URL"):
     if f"TIEBREAK_TEST_{variable}" in os.environ:  # tests on servers of one's own, on purpose only

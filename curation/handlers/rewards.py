@@ -191,7 +191,7 @@ def _score_project(
     The training rows are scored out of fold: by models fitted on the other folds of groups, with the chosen L2.
     """
     runtime = loaded(model.name)
-    sides = dict(version.rows.values_list("row__id", "row__chosen_side"))
+    sides = dict(version.rows.values_list("comparison__external_id", "side"))
     keys = dict(Comparison.objects.filter(project=model.project).values_list("external_id", "pk"))
     margins: dict[int, float] = {}
     learned = [row for row in rows if row.split == "train"]

@@ -1,7 +1,19 @@
 """What is concluded from judgements: consensus, routes, noise, dataset versions, reward models."""
 
 from .consensus import Aggregation, Consensus, Followed, RaterSkill
-from .datasets import Dataset, DatasetRow, DatasetVersion, DroppedRow, VersionFile
+from .datasets import (
+    Dataset,
+    DatasetRow,
+    DatasetVersion,
+    DroppedRow,
+    EvaluationSet,
+    Tombstone,
+    VersionContribution,
+    VersionFile,
+    VersionNote,
+    VersionTag,
+    Withdrawal,
+)
 from .embeddings import ComparisonVector, CompletionVector, Encoder, ProjectEncoder, PromptVector
 from .noise import NoiseDecision, NoiseScore, NoiseTreatment
 from .rewards import Evaluation, RewardMargin, RewardModel
@@ -19,6 +31,7 @@ __all__ = [
     "DroppedRow",
     "Encoder",
     "Evaluation",
+    "EvaluationSet",
     "Followed",
     "NoiseDecision",
     "NoiseScore",
@@ -31,5 +44,10 @@ __all__ = [
     "RoutingDecision",
     "RoutingPolicy",
     "RoutingSettings",
+    "Tombstone",
+    "VersionContribution",
     "VersionFile",
+    "VersionNote",
+    "VersionTag",
+    "Withdrawal",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, Self
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -54,8 +56,12 @@ class DatasetVersion(models.Model):
     recipe = models.JSONField()
     recipe_sha256 = models.CharField(max_length=64)
     rows_sha256 = models.CharField(max_length=64, blank=True, default="")
-    counts = models.JSONField(default=dict, help_text="{split: rows}")
-    dropped = models.JSONField(default=dict, help_text="{rule: rows}")
+    chain_sha256 = models.CharField(
+        max_length=64, blank=True, default="", help_text="of the rows' own hashes in order: still provable once rows go"
+    )
+    counts = models.JSONField(default=dict, help_text="{split: rows with a chosen side}")
+    dropped = models.JSONField(default=dict, help_text="{rule: comparisons left out}")
+    changed = models.JSONField(default=dict, help_text="{rule: rows that it altered}")
     statistics = models.JSONField(default=dict)
     card = models.TextField(blank=True, default="")
     code_version = models.CharField(max_length=64, blank=True, default="")
@@ -81,25 +87,50 @@ class DatasetVersion(models.Model):
 
 
 class DatasetRow(models.Model):
-    """One row of a version, as training reads it."""
+    """One row of a version, as training reads it, and what it was made of."""
+
+    class Verdict(models.TextChoices):
+        CHOSEN = "chosen", "one side is preferred: a pair"
+        TIE = "tie", "neither side is: kept by the recipe, never told as a pair"
+        BOTH_BAD = "both_bad", "neither is any good: kept by the recipe, never told as a pair"
 
     version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="rows")
     position = models.PositiveIntegerField()
     comparison = models.ForeignKey("annotate.Comparison", null=True, on_delete=models.SET_NULL, related_name="rows")
     split = models.CharField(max_length=16)
-    row = models.JSONField()
+    verdict = models.CharField(max_length=8, choices=Verdict.choices, default=Verdict.CHOSEN)
+    side = models.CharField(max_length=1, blank=True, default="", help_text="a or b; empty where none is chosen")
+    probability = models.FloatField(default=0.5)
+    n_annotators = models.PositiveIntegerField(default=0)
+    n_judges = models.PositiveIntegerField(default=0)
+    line = models.TextField(
+        help_text="the native row as JSON, byte by byte what its hash is of, without the line's end"
+    )
     sha256 = models.CharField(max_length=64)
+    lineage = models.JSONField(
+        default=dict, help_text="ids at the time of the build: judgements, adjudication, noise, routing; and `changes`"
+    )
 
     class Meta:
         ordering = ["position"]
         constraints = [
             models.UniqueConstraint(fields=["version", "position"], name="row_position"),
             models.UniqueConstraint(fields=["version", "comparison"], name="row_comparison_once"),
+            models.CheckConstraint(
+                condition=Q(verdict="chosen", side__in=["a", "b"]) | Q(verdict__in=["tie", "both_bad"], side=""),
+                name="row_side_goes_with_verdict",
+            ),
         ]
         indexes = [models.Index(fields=["version", "split", "position"], name="row_split")]
 
     def __str__(self) -> str:
         return f"{self.version_id}#{self.position}"
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The native row: `curation.exports.schema.Row`, or `Undecided` where no side is chosen."""
+        read: dict[str, Any] = json.loads(self.line)
+        return read
 
 
 class DroppedRow(models.Model):
@@ -124,12 +155,149 @@ class VersionFile(models.Model):
     version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="files")
     name = models.CharField(max_length=100)
     split = models.CharField(max_length=16)
+    undecided = models.BooleanField(default=False, help_text="holds the rows without a chosen side, and no other")
     rows = models.PositiveIntegerField()
     artifact = models.ForeignKey("runs.Artifact", on_delete=models.PROTECT, related_name="+")
+    former = models.JSONField(
+        default=list, help_text="[{sha256, rows, withdrawal, at}]: what it was before withdrawals"
+    )
 
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["version", "name"], name="version_file_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VersionContribution(models.Model):
+    """How much of a version is one rater's: so that from a person or a judge every version is found."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="contributions")
+    rater = models.ForeignKey("annotate.Rater", on_delete=models.CASCADE, related_name="contributions")
+    rows = models.PositiveIntegerField()
+    judgements = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "rater"], name="contribution_once")]
+
+    def __str__(self) -> str:
+        return f"{self.rater_id} in {self.version_id}: {self.rows}"
+
+
+class VersionTag(models.Model):
+    """A name for a version, such as `prod`, that may move to another; every move is in the audit log."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(
+        max_length=40,
+        validators=[
+            RegexValidator(r"^(?!latest$)[a-z][a-z0-9-]*$", "lower-case letters, digits and hyphens; a letter first")
+        ],
+    )
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="tags")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "name"], name="tag_once"),
+            models.CheckConstraint(condition=Q(name__regex=r"^[a-z][a-z0-9-]*$") & ~Q(name="latest"), name="tag_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VersionNote(models.Model):
+    """What somebody wrote about a version; never altered."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="notes")
+    text = models.TextField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.text[:60]
+
+
+class Withdrawal(models.Model):
+    """A person's data, or a comparison, taken back: out of the project, and out of every version that holds it."""
+
+    class Kind(models.TextChoices):
+        RATER = "rater", "all that one rater said"
+        COMPARISON = "comparison", "one comparison with its texts"
+
+    project = models.ForeignKey("accounts.Project", on_delete=models.CASCADE, related_name="withdrawals")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    rater = models.ForeignKey("annotate.Rater", null=True, on_delete=models.CASCADE, related_name="withdrawals")
+    comparison = models.ForeignKey(
+        "annotate.Comparison", null=True, on_delete=models.CASCADE, related_name="withdrawals"
+    )
+    reason = models.TextField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+    run = models.ForeignKey("runs.Run", null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["rater"], name="withdrawal_rater_once"),
+            models.UniqueConstraint(fields=["comparison"], name="withdrawal_comparison_once"),
+            models.CheckConstraint(
+                condition=Q(kind="rater", rater__isnull=False, comparison__isnull=True)
+                | Q(kind="comparison", comparison__isnull=False, rater__isnull=True),
+                name="withdrawal_of_one_thing",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.rater_id or self.comparison_id}"
+
+
+class Tombstone(models.Model):
+    """What stands where a version's row was taken out or lost a vote: its hash, so that the chain is still provable."""
+
+    withdrawal = models.ForeignKey(Withdrawal, on_delete=models.PROTECT, related_name="tombstones")
+    version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="tombstones")
+    position = models.PositiveIntegerField()
+    external_id = models.CharField(max_length=200)
+    split = models.CharField(max_length=16)
+    verdict = models.CharField(max_length=8, choices=DatasetRow.Verdict.choices)
+    sha256 = models.CharField(max_length=64, help_text="of the row as it was")
+    became = models.CharField(
+        max_length=64, blank=True, default="", help_text="hash of what is left; empty: nothing is"
+    )
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["version", "position", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "position", "withdrawal"], name="tombstone_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id}#{self.position}"
+
+
+class EvaluationSet(models.Model):
+    """Texts that no training row may repeat: a benchmark that recipes are decontaminated against, by its name."""
+
+    project = models.ForeignKey("accounts.Project", on_delete=models.CASCADE, related_name="evaluation_sets")
+    name = models.CharField(max_length=64, validators=[slug_validator])
+    texts = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+    artifact = models.ForeignKey("runs.Artifact", on_delete=models.PROTECT, related_name="+")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="evaluation_set_once")]
 
     def __str__(self) -> str:
         return self.name

@@ -25,7 +25,7 @@ from django.db.models.functions import Collate
 
 from annotate.models import Adjudication, Comparison, Judgement, Rater
 from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
-from curation.exports.files import ROW_GROUP_ROWS, RowsDigest, ndjson_line
+from curation.exports.files import ROW_GROUP_ROWS, Chain, RowsDigest, ndjson_line
 from curation.exports.recipe import Candidate, Decision, Dropped, Recipe, Treatment, count_dropped, select
 from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
 from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseDecision, NoiseScore, VersionFile
@@ -111,7 +111,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
         execution.fence()
         if version.status == DatasetVersion.Status.FAILED:
             move(version, DatasetVersion.Status.BUILDING)
-        for part in (version.files, version.rows, version.dropped_rows):
+        for part in (version.files, version.rows, version.dropped_rows, version.contributions):
             part.all().delete()
     _build(execution, version)
     return _told(version)
@@ -128,7 +128,7 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
     material = Material(project, recipe)
     total = material.count()
     execution.progress(0, total, note="following the recipe")
-    digest, statistics, causes = RowsDigest(), Statistics(), Counter[str]()
+    digest, links, statistics, causes = RowsDigest(), Chain(), Statistics(), Counter[str]()
     position = seen = 0
     batch: list[Row | Dropped] = []
     ids: dict[str, int] = {}
@@ -140,11 +140,11 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
             digest.add(verdict)
             statistics.add(verdict)
         if len(batch) >= BATCH:
-            position += _store(execution, version, batch, ids, position)
+            position += _store(execution, version, batch, ids, position, links)
             seen += len(batch)
             batch.clear()
             execution.progress(seen, total)
-    position += _store(execution, version, batch, ids, position)
+    position += _store(execution, version, batch, ids, position, links)
     if position == 0:
         why = ", ".join(f"{rule} {n}" for rule, n in causes.most_common())
         raise Invalid(f"The recipe leaves no row: {total} comparisons, dropped by {why or 'nothing'}.", code="no_rows")
@@ -161,6 +161,7 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
             project=project,
             event="dataset.ready",
             rows_sha256=digest.hexdigest(),
+            chain_sha256=links.hexdigest(),
             counts={split: statistics.splits[split] for split in SPLITS},
             dropped={rule: n for rule, n in dropped.items() if n},
             statistics=_figures(statistics, material.agreement) | material.silence,
@@ -180,9 +181,17 @@ def _told(version: DatasetVersion) -> Mapping[str, Any]:
 
 
 def _store(
-    execution: Execution, version: DatasetVersion, batch: Sequence[Row | Dropped], ids: dict[str, int], position: int
+    execution: Execution,
+    version: DatasetVersion,
+    batch: Sequence[Row | Dropped],
+    ids: dict[str, int],
+    position: int,
+    links: Chain,
 ) -> int:
     rows = [verdict for verdict in batch if not isinstance(verdict, Dropped)]
+    made = [(line, hashlib.sha256(line).hexdigest()) for line in map(ndjson_line, rows)]
+    for _, sha256 in made:
+        links.add(sha256)
     with transaction.atomic():
         execution.fence()
         DatasetRow.objects.bulk_create(
@@ -191,10 +200,14 @@ def _store(
                 position=position + i,
                 comparison_id=ids[row["id"]],
                 split=row["split"],
-                row=row,
-                sha256=hashlib.sha256(ndjson_line(row)).hexdigest(),
+                side=row["chosen_side"],
+                probability=row["probability"],
+                n_annotators=row["n_annotators"],
+                n_judges=row["n_judges"],
+                line=line[:-1].decode(),
+                sha256=sha256,
             )
-            for i, row in enumerate(rows)
+            for i, (row, (line, sha256)) in enumerate(zip(rows, made, strict=True))
         )
         DroppedRow.objects.bulk_create(
             DroppedRow(version=version, comparison_id=ids[d.id], rule=d.rule, cause=d.cause[:300])
@@ -207,14 +220,14 @@ def _store(
 
 def _write_file(execution: Execution, version: DatasetVersion, split: str) -> None:
     """One typed Parquet file a split, in row groups, straight into the store."""
-    rows = version.rows.filter(split=split).order_by("position").values_list("row", flat=True)
+    rows = version.rows.filter(split=split).order_by("position").values_list("line", flat=True)
     written, block = 0, []
     with (
         store.writing("application/vnd.apache.parquet") as incoming,
         pq.ParquetWriter(incoming.file, SCHEMA, compression="zstd") as writer,
     ):
         for row in rows.iterator(chunk_size=BATCH):
-            block.append(row)
+            block.append(json.loads(row))
             if len(block) == ROW_GROUP_ROWS:
                 writer.write_table(pa.Table.from_pylist(block, schema=SCHEMA))
                 written += len(block)

@@ -70,7 +70,7 @@ def lines(version: DatasetVersion, *, format: str, split: str | None = None, ski
     """
     name, options = _format(format)
     rows = version.rows.all() if _split(split) is None else version.rows.filter(split=split)
-    ordered = rows.order_by("position").values_list("row", flat=True)
+    ordered = rows.order_by("position").values_list("line", flat=True)
     if not FORMATS[name].total or options.margin:
         deque(_records(ordered, name, options), maxlen=0)
     done, begun = divmod(skip, FORMATS[name].records)
@@ -81,7 +81,7 @@ def _records(rows: Any, name: str, options: FormatOptions) -> Iterator[dict[str,
     convert = converter(name).convert
     for row in rows.iterator(chunk_size=1_000):
         try:
-            yield from convert(normalise(row), options)
+            yield from convert(normalise(json.loads(row)), options)
         except ValueError as error:
             field, expected, got = error.args
             raise Invalid(

@@ -20,6 +20,7 @@ from curation.models import (
     DroppedRow,
     Encoder,
     Evaluation,
+    EvaluationSet,
     Followed,
     NoiseDecision,
     NoiseScore,
@@ -30,7 +31,12 @@ from curation.models import (
     RewardMargin,
     RoutingPolicy,
     RoutingSettings,
+    Tombstone,
+    VersionContribution,
     VersionFile,
+    VersionNote,
+    VersionTag,
+    Withdrawal,
 )
 from tests import build
 from tests.refusals import RESTRICT, Violation, again, change, constraints_of, refused, triggers_of, untested
@@ -75,12 +81,33 @@ class World:
             dataset=self.ready.dataset, number=2, recipe={}, recipe_sha256="1" * 64
         )
         self.row = DatasetRow.objects.create(
-            version=self.version, position=0, comparison=self.comparison, split="train", row={}, sha256="2" * 64
+            version=self.version,
+            position=0,
+            comparison=self.comparison,
+            split="train",
+            side="a",
+            line="{}",
+            sha256="2" * 64,
         )
         self.dropped = DroppedRow.objects.create(version=self.version, comparison=self.other, rule="tie", cause="a tie")
         self.artifact = store.put(b"rows", "text/plain")
         self.file = VersionFile.objects.create(
             version=self.version, name="train.parquet", split="train", rows=1, artifact=self.artifact
+        )
+        self.tag = VersionTag.objects.create(dataset=self.ready.dataset, name="prod", version=self.ready)
+        self.note = VersionNote.objects.create(version=self.ready, text="the one of May")
+        self.contribution = VersionContribution.objects.create(
+            version=self.version, rater=self.rater, rows=1, judgements=1
+        )
+        self.withdrawal = Withdrawal.objects.create(
+            project=self.project, kind="rater", rater=self.rater, reason="asked for it"
+        )
+        self.tombstone = Tombstone.objects.create(
+            withdrawal=self.withdrawal, version=self.ready, position=5, external_id="c", split="train",
+            verdict="chosen", sha256="2" * 64,
+        )  # fmt: skip
+        self.set = EvaluationSet.objects.create(
+            project=self.project, name="bench", texts=1, sha256="6" * 64, artifact=self.artifact
         )
         self.encoder = Encoder.objects.create(spec="minilm", fingerprint="f", dimension=2)
         self.project_encoder = ProjectEncoder.objects.create(project=self.project, encoder=self.encoder)
@@ -97,6 +124,11 @@ class World:
         self.kept = RunArtifact.objects.create(run=self.run, artifact=self.artifact, name="rows")
         self.answer = IdempotentResponse.objects.create(user=self.user, key="k", request_sha256="5" * 64)
         self.event = record("test.happened", self.project, by=self.user, project=self.project)
+
+    def of_comparison(self) -> Withdrawal:
+        return Withdrawal.objects.create(
+            project=self.project, kind="comparison", comparison=self.comparison, reason="its author asked for it"
+        )
 
     def other_treatment(self) -> NoiseTreatment:
         return NoiseTreatment.objects.create(project=self.project, policy={})
@@ -153,7 +185,16 @@ REFUSED: Final[dict[str, Violation]] = {
     "row_position": lambda w: again(w.row, comparison=None),
     "row_comparison_once": lambda w: again(w.row, position=1),
     "dropped_once": lambda w: again(w.dropped),
+    "row_side_goes_with_verdict": lambda w: change(w.row, verdict="tie"),
     "version_file_once": lambda w: again(w.file),
+    "contribution_once": lambda w: again(w.contribution),
+    "tag_once": lambda w: again(w.tag),
+    "tag_name": lambda w: change(w.tag, name="latest"),
+    "withdrawal_rater_once": lambda w: again(w.withdrawal),
+    "withdrawal_comparison_once": lambda w: [w.of_comparison() for _ in range(2)],
+    "withdrawal_of_one_thing": lambda w: change(w.withdrawal, comparison=w.comparison),
+    "tombstone_once": lambda w: again(w.tombstone),
+    "evaluation_set_once": lambda w: again(w.set),
     # Reward models
     "model_stage_known": lambda w: change(w.model, stage="best"),
     "curation.RewardModel.name": lambda w: again(w.model, name=w.model.name),
@@ -190,7 +231,7 @@ TRIGGERS: Final[dict[str, dict[str, Violation]]] = {
         "its name together with its state": lambda w: change(w.policy, name="q", status="active"),
     },
     "row_immutable": {
-        "update": lambda w: change(frozen(w, DatasetRow), row={"id": "x"}),
+        "update": lambda w: change(frozen(w, DatasetRow), line='{"id": "x"}'),
         "insert": lambda w: again(w.row, version=w.ready, position=7, comparison=None),
         "moved in": lambda w: change(w.row, version=w.ready, position=7, comparison=None),
         "moved out": lambda w: change(frozen(w, DatasetRow), version=w.version, position=7, comparison=None),
@@ -207,6 +248,18 @@ TRIGGERS: Final[dict[str, dict[str, Violation]]] = {
         "insert": lambda w: again(w.file, version=w.ready, name="more.parquet"),
         "moved in": lambda w: change(w.file, version=w.ready, name="more.parquet"),
         "delete": lambda w: VersionFile.objects.filter(version=w.ready).delete(),
+    },
+    "contribution_immutable": {
+        "insert": lambda w: again(w.contribution, version=w.ready),
+        "moved in": lambda w: change(w.contribution, version=w.ready),
+    },
+    "note_immutable": {
+        "update": lambda w: change(w.note, text="another"),
+        "delete": lambda w: VersionNote.objects.filter(pk=w.note.pk).delete(),
+    },
+    "tombstone_immutable": {
+        "update": lambda w: change(w.tombstone, sha256="7" * 64),
+        "delete": lambda w: Tombstone.objects.filter(pk=w.tombstone.pk).delete(),
     },
 }
 
@@ -255,7 +308,7 @@ def test_only_an_operator_who_says_so_may_erase_and_only_in_that_transaction() -
 
 def test_a_version_that_is_building_can_still_be_written(storage: Path) -> None:
     world = World()
-    change(world.row, row={"id": "x"})
+    change(world.row, line='{"id": "x"}')
     change(world.version, statistics={"rows": 1})
     world.file.delete()
     assert Consensus.objects.count() == RaterSkill.objects.count() == NoiseScore.objects.count() == 1

@@ -242,7 +242,9 @@ def test_a_ready_version_loses_a_deleted_run_and_gets_no_other() -> None:
 def test_no_row_moves_into_or_out_of_a_ready_version() -> None:
     ready = make_version()
     unfinished = DatasetVersion.objects.create(dataset=ready.dataset, number=2, recipe={}, recipe_sha256="0" * 64)
-    row = DatasetRow.objects.create(version=unfinished, position=99, split="train", row={}, sha256="0" * 64)
+    row = DatasetRow.objects.create(
+        version=unfinished, position=99, split="train", side="a", line="{}", sha256="0" * 64
+    )
     with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():
         DatasetRow.objects.filter(pk=row.pk).update(version=ready)
     with pytest.raises(DatabaseError, match="immutable"), transaction.atomic():

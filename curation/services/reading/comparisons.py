@@ -238,7 +238,7 @@ def life(comparison: Comparison) -> Life:
         routing=list(comparison.routing_decisions.all()),
         noise=list(comparison.noise_scores.order_by("-score")),
         treated=list(comparison.noise_decisions.select_related("treatment__created_by")),
-        rows=list(comparison.rows.select_related("version__dataset").defer("row").order_by("id")),
+        rows=list(comparison.rows.select_related("version__dataset").defer("line", "lineage").order_by("id")),
         dropped=list(comparison.dropped_rows.select_related("version__dataset").order_by("id")),
         margins=list(comparison.reward_margins.select_related("reward_model").order_by("id")),
         events=_events(comparison, judgements),

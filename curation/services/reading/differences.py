@@ -60,18 +60,17 @@ class Between:
         return [(kind, gettext(meaning), self.counts[kind]) for kind, meaning in KINDS.items()]
 
 
-# Rows are met by their comparison; only where their hashes differ is the JSON opened.
+# Rows are met by their comparison.
 _JOINED: Final = """
     SELECT coalesce(n.comparison_id, o.comparison_id) AS comparison, o.id AS old, n.id AS new,
            CASE WHEN o.id IS NULL THEN 'added' WHEN n.id IS NULL THEN 'removed' WHEN o.sha256 = n.sha256 THEN 'same'
-                WHEN o.row->>'chosen_side' <> n.row->>'chosen_side' THEN 'flipped'
+                WHEN o.side <> n.side THEN 'flipped'
                 WHEN o.split <> n.split THEN 'moved' ELSE 'changed' END AS kind
     FROM (SELECT * FROM curation_datasetrow WHERE version_id = %(earlier)s) AS o
     FULL JOIN (SELECT * FROM curation_datasetrow WHERE version_id = %(later)s) AS n USING (comparison_id)
 """
 _STATE: Final = """
-    {0}.split, {0}.row->>'chosen_side', ({0}.row->>'probability')::float, ({0}.row->>'n_annotators')::int,
-    ({0}.row->>'n_judges')::int
+    {0}.split, {0}.side, {0}.probability, {0}.n_annotators, {0}.n_judges
 """
 _COUNTS: Final = f"SELECT kind, count(*) FROM ({_JOINED}) AS joined GROUP BY kind"  # noqa: S608 - our own words alone
 _PAGE: Final = f"""
