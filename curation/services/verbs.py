@@ -19,7 +19,7 @@ from tiebreak.core.errors import Invalid, NotFound
 from tiebreak.runs import ledger
 from tiebreak.runs.models import Run
 
-from . import policies
+from . import policies, versions
 
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -155,18 +155,7 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
 
 
 def version_named(text: str, project: Project | None = None) -> DatasetVersion:
-    """NAME@NUMBER or NAME (the latest that is ready), of one project or of any. Raises NotFound where there is none."""
-    name, _, number = text.partition("@")
-    versions = DatasetVersion.objects.filter(dataset__name=name).select_related("dataset__project")
-    if project is not None:  # in the same words whether it does not exist or is another project's
-        versions = versions.filter(dataset__project=project)
-    if number and not re.fullmatch("[0-9]{1,9}", number):
-        raise Invalid(f"version: expected NAME@NUMBER, got {text!r}.", field="version")
-    found = versions.filter(number=int(number)) if number else versions.filter(status=DatasetVersion.Status.READY)
-    version = found.order_by("-number").first()
-    if version is None:
-        raise NotFound(f"There is no dataset version {text!r}.", code="no_version")
-    return version
+    return versions.named(text, project)
 
 
 def ready(version: DatasetVersion) -> DatasetVersion:
