@@ -9,8 +9,8 @@ FROM base AS web-packages
 RUN python -m venv /opt/venv
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-# The dependencies alone first: this layer lasts until pyproject.toml or constraints.txt change.
-RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > /tmp/web.txt \
+# The server's dependencies alone first: this layer lasts until pyproject.toml or constraints.txt change.
+RUN python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['server']))" > /tmp/web.txt \
     && pip install -c constraints.txt -r /tmp/web.txt
 
 FROM web-packages AS worker-packages

@@ -1,6 +1,6 @@
-"""Tiebreak: human-preference data, from comparisons to reward models."""
+"""Tiebreak: human-preference data, from comparisons to reward models.
 
-from .celery import app as celery_app
+Nothing is imported here: `tiebreak.client` works where neither Django nor Celery is installed.
+"""
 
 __version__ = "0.1.0"
-__all__ = ["celery_app"]

@@ -7,6 +7,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from tiebreak import __version__
+from tiebreak import celery as celery  # whoever sets up Django has the application that shared tasks are sent by
 from tiebreak import env as environment
 
 django_stubs_ext.monkeypatch()
