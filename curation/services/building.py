@@ -24,7 +24,7 @@ from django.db.models import Max
 from django.db.models.functions import Collate
 
 from annotate.models import Adjudication, Comparison, Judgement, Rater
-from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
+from curation.exports.card import RaterFacts, Statistics
 from curation.exports.files import ROW_GROUP_ROWS, Chain, RowsDigest, ndjson_line
 from curation.exports.recipe import Candidate, Decision, Dropped, Recipe, Treatment, count_dropped, select
 from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
@@ -40,6 +40,7 @@ from tiebreak.runs.models import Run
 
 from . import admitting, loading
 from .aggregating import METHODS, alpha_of
+from .describing import Outcome, describe
 from .words import told
 
 BATCH: Final = 2_000
@@ -151,7 +152,16 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
     for split in SPLITS:
         _write_file(execution, version, split)
     dropped = {**count_dropped(()), **causes}
-    facts = material.facts(version, digest.hexdigest(), dropped)
+    outcome = Outcome(
+        rows_sha256=digest.hexdigest(),
+        chain_sha256=links.hexdigest(),
+        dropped=dropped,
+        changed={},
+        raters=material.told(),
+        agreement=material.agreement,
+        muted=material.silent,
+    )
+    described = describe(version, statistics, outcome)
     with transaction.atomic():
         execution.fence()
         move(
@@ -160,12 +170,12 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
             by=execution.run.created_by,
             project=project,
             event="dataset.ready",
-            rows_sha256=digest.hexdigest(),
-            chain_sha256=links.hexdigest(),
+            rows_sha256=outcome.rows_sha256,
+            chain_sha256=outcome.chain_sha256,
             counts={split: statistics.splits[split] for split in SPLITS},
             dropped={rule: n for rule, n in dropped.items() if n},
-            statistics=_figures(statistics, material.agreement) | material.silence,
-            card=render_card(facts, statistics),
+            statistics=described.figures,
+            card=described.card,
         )
     execution.progress(total, total)
 
@@ -262,10 +272,9 @@ class Material:
         self.raters = {r.pk: r for r in Rater.objects.filter(project=project).select_related("user")}
 
     @property
-    def silence(self) -> dict[str, list[str]]:
-        """Judges of whose words no label was made, since gold refuses them; nothing where there is none."""
-        names = [public_name(self.raters[pk], self.project) for pk in self.muted]
-        return {"muted_judges": names} if names else {}
+    def silent(self) -> list[str]:
+        """Judges of whose words no label was made, since gold refuses them."""
+        return [public_name(self.raters[pk], self.project) for pk in self.muted]
 
     def count(self) -> int:
         return Comparison.objects.filter(project=self.project).exclude(status="withdrawn").count()
@@ -363,9 +372,10 @@ class Material:
             "order": readings[0][2] if len(readings) == 1 else None,
         }
 
-    def facts(self, version: DatasetVersion, digest: str, dropped: Mapping[str, int]) -> CardFacts:
+    def told(self) -> list[RaterFacts]:
+        """Those whose votes made the consensus, with how much each was found to be worth."""
         skills = zip(self.fit.skill, self.fit.skill_low, self.fit.skill_high, self.fit.n_votes, strict=True)
-        told_ = [
+        return [
             RaterFacts(
                 name=public_name(self.raters[int(str(rater))], self.project),
                 kind=self.raters[int(str(rater))].kind,
@@ -374,18 +384,6 @@ class Material:
             )
             for rater, (skill, low, high, n) in zip(self.votes.raters, skills, strict=True)
         ]
-        return CardFacts(
-            name=version.dataset.name,
-            version=version.number,
-            digest=digest,
-            recipe=version.recipe,
-            dropped=dropped,
-            raters=told_ if len(told_) <= 50 else (),
-            agreement=self.agreement,
-            description=version.dataset.description or self.project.description,
-            license=version.dataset.licence or "other",
-            simulated=any(rater.simulated for rater in self.raters.values()),
-        )
 
 
 def _treatments(keys: Sequence[int]) -> dict[int, Treatment]:
@@ -405,18 +403,3 @@ def pseudonym(role: str, username: str, project: Project) -> str:
     """The same for one person in one project, whatever they do there."""
     digest = hashlib.sha256(f"{project.slug}/{username}".encode()).hexdigest()
     return f"{role}-{digest[:10]}"
-
-
-def _figures(statistics: Statistics, agreement: Estimate) -> dict[str, Any]:
-    return {
-        "rows": statistics.n,
-        "groups": len(statistics.groups),
-        "sources": dict(sorted(statistics.sources.items())),
-        "chosen_longer": statistics.chosen_longer,
-        "lengths_differ": statistics.lengths_differ,
-        "chosen_first": statistics.chosen_first,
-        "decided_with_order": statistics.decided_with_order,
-        "votes": statistics.votes,
-        "judge_votes": statistics.judge_votes,
-        "alpha_people": agreement._asdict(),
-    }
