@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
-from . import api, noise_api, routing_api
+from . import api, noise_api, routing_api, versions_api
 
 router = SimpleRouter()
 router.register("datasets", api.DatasetViewSet, basename="api-datasets")
@@ -19,6 +19,9 @@ urlpatterns = [
     re_path(VERSION + "rows/$", api.RowsView.as_view(), name="api-rows"),
     re_path(VERSION + "difference/$", api.DifferenceView.as_view(), name="api-difference"),
     re_path(VERSION + r"files/(?P<filename>[\w.-]+)$", api.FileView.as_view(), name="api-file"),
+    path("datasets/<slug:name>/tags/", versions_api.TagsView.as_view(), name="api-tags"),
+    path("datasets/<slug:name>/tags/<str:tag>/", versions_api.TagView.as_view(), name="api-tag"),
+    re_path(VERSION + "notes/$", versions_api.NotesView.as_view(), name="api-notes"),
     path("projects/<slug:slug>/verbs/", api.VerbView.as_view(), name="api-verbs"),
     path("projects/<slug:slug>/agreement/", api.AgreementView.as_view(), name="api-agreement"),
     path("projects/<slug:slug>/judges/", api.JudgesView.as_view(), name="api-judges"),

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import insight, noise_review, raters, reviews, routing_desk, views
+from . import insight, noise_review, raters, reviews, routing_desk, versions_desk, views
 
 VERSION = "datasets/<slug:name>/<int:number>/"
 
@@ -50,6 +50,9 @@ of_a_project = [
     path("datasets/<slug:name>/versions/", views.dataset, name="dataset"),
     path(VERSION, views.version, name="version"),
     path(VERSION + "dropped/", views.dropped, name="dropped"),
+    path(VERSION + "tag/", versions_desk.tag, name="version-tag"),
+    path(VERSION + "untag/", versions_desk.untag, name="version-untag"),
+    path(VERSION + "note/", versions_desk.note, name="version-note"),
     path(VERSION + "since/<int:since>/", views.difference, name="difference"),
     path(VERSION + "files/<str:filename>", views.version_file, name="version-file"),
     path("models/", views.models, name="models"),

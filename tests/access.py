@@ -22,7 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from annotate.models import Adjudication, Assignment, Flag, Form, Rater, Review, Session, Trial
-from curation.models import NoiseTreatment
+from curation.models import NoiseTreatment, VersionTag
 from tests import build
 from tests.editor import posted
 from tiebreak.accounts.models import ApiToken, Membership, Project, Scope, User
@@ -49,6 +49,7 @@ class World:
         aggregation = build.make_aggregation(self.project)
         build.make_consensus(aggregation, comparison, (0.7, 0.1, 0.2))
         self.version = build.make_version(self.project, [comparison], name=f"{tag}-set")
+        VersionTag.objects.create(dataset=self.version.dataset, version=self.version, name="prod")
         self.model = build.make_model(self.version, [comparison], name=f"{tag}-model")
         self.comparison, self.judge = comparison, judge
         self.rater = build.make_rater(self.project, f"{tag}-rater")
@@ -457,6 +458,9 @@ PAGES: Final = [
     Row("dataset", "GET", READ, within(name=lambda w: w.version.dataset.name)),
     Row("version", "GET", READ, within(**version_args())),
     Row("dropped", "GET", READ, within(**version_args())),
+    Row("version-tag", "POST", CURATE, within(**version_args()), lambda w: {"tag": "prod"}),
+    Row("version-untag", "POST", CURATE, within(**version_args()), lambda w: {"tag": "prod"}),
+    Row("version-note", "POST", CURATE, within(**version_args()), lambda w: {"text": "so"}),
     Row("difference", "GET", READ, within(**version_args(), since=lambda w: w.version.number)),
     Row("version-file", "GET", READ, within(**version_args("train.parquet"))),
     Row("models", "GET", READ, slug),
@@ -487,6 +491,7 @@ PAGES: Final = [
 ]
 
 EXTERNAL: Final = within(external_id=lambda w: w.comparison.external_id)
+TAG: Final = alone(name=lambda w: w.version.dataset.name, tag=lambda w: "prod")
 MODEL: Final = alone(name=lambda w: w.model.name)
 SCORED: Final = {"rows": [{"prompt": "p", "completion": "c"}]}
 
@@ -569,6 +574,11 @@ ADDRESSES: Final = [
     ),
     Row("api-file", "GET", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-file", "HEAD", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
+    Row("api-tags", "GET", API_FOUND, alone(name=lambda w: w.version.dataset.name), scopes=DATA),
+    Row("api-tag", "PUT", API_FOUND_CURATE, TAG, lambda w: {"version": "1"}, {Scope.CURATE}),
+    Row("api-tag", "DELETE", API_FOUND_CURATE, TAG, scopes={Scope.CURATE}),
+    Row("api-notes", "GET", API_FOUND, alone(**version_args()), scopes=DATA),
+    Row("api-notes", "POST", API_FOUND_CURATE, alone(**version_args()), lambda w: {"text": "so"}, {Scope.CURATE}),
     Row("api-reward-models-list", "GET", API_SIGNED_IN, scopes=DATA),
     Row("api-reward-models-detail", "GET", API_FOUND, MODEL, scopes=DATA),
     Row("api-reward-models-score", "POST", API_FOUND_CURATE, MODEL, lambda w: SCORED, {Scope.TRAIN, Scope.CURATE}),

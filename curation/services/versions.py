@@ -12,7 +12,8 @@ from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Invalid, NotFound
 
 LATEST: Final = "latest"
-SPEC: Final = r"[0-9]{1,9}|[a-z][a-z0-9-]{0,39}"
+TAG: Final = r"[a-z][a-z0-9-]{0,39}"
+SPEC: Final = rf"[0-9]{{1,9}}|{TAG}"
 """A number, a tag, or `latest`: as a part of an address, too."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from curation.exports.schema import SPLITS
-from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile
+from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile, VersionNote, VersionTag
 from tiebreak.accounts.models import Project
 
 from .paging import Cursor, Page, page_of
@@ -34,6 +34,10 @@ class VersionPage:
     files: Sequence[VersionFile]
     previous: DatasetVersion | None
     models: Sequence[RewardModel]
+    tags: Sequence[VersionTag]
+    known_tags: Sequence[str]
+    """Of the dataset, on whatever version."""
+    notes: Sequence[VersionNote]
 
     @property
     def rows(self) -> int:
@@ -66,7 +70,8 @@ def version(project: Project, name: str, number: int) -> DatasetVersion | None:
 
 
 def version_page(version: DatasetVersion) -> VersionPage:
-    """Three queries."""
+    """Five queries."""
+    tags = list(VersionTag.objects.filter(dataset=version.dataset_id).select_related("by"))
     earlier = DatasetVersion.objects.filter(dataset=version.dataset_id, number__lt=version.number, status="ready")
     previous = earlier.order_by("-number").defer("card").first()
     return VersionPage(
@@ -76,6 +81,9 @@ def version_page(version: DatasetVersion) -> VersionPage:
         files=list(version.files.select_related("artifact")),
         previous=previous,
         models=list(version.reward_models.all()),
+        tags=[tag for tag in tags if tag.version_id == version.pk],
+        known_tags=[tag.name for tag in tags],
+        notes=list(version.notes.select_related("by")),
     )
 
 
