@@ -1,0 +1,431 @@
+"""Near-duplicates: texts that repeat an earlier one but for a few words, and vectors that point where one does.
+
+Texts are sets of shingles, runs of three words. MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman,
+"Mining of Massive Datasets", chapter 3) says which pairs to look at, and the Jaccard similarity of their shingles
+decides. Sketches lie in files, so that memory holds some numbers a text, however long the texts are; what finds the
+pairs reads them by band, and does not ask who wrote them: one process, or the workers of a cluster.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.exports.contamination import Contamination
+from curation.exports.words import Grams, HashArray, hashes, words
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Shingles = npt.NDArray[np.uint32]
+
+__all__ = ["Contamination", "Near", "NearDuplicates", "Plan", "Sketches", "resolve", "sketch"]
+
+SHINGLE: Final = 3
+HASHES: Final = 128
+"""At most so many hash functions: bands times rows of a band."""
+MOST_ROWS: Final = 16
+RECALL: Final = 0.99
+"""Of pairs exactly as alike as the threshold, the share that is looked at, at least; of more alike ones, more."""
+BLOCK: Final = 4096
+"""Texts whose keys stand together in a file."""
+AT_ONCE: Final = 1 << 16
+"""Words sketched at once, about: the memory that it takes."""
+VERIFIED: Final = 1 << 21
+"""Shingles held against each other at once, about."""
+ROUNDS: Final = 8
+"""How often a text whose likes are all left out is held against what they repeat."""
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Near(NamedTuple):
+    """What n texts repeat."""
+
+    first: IntArray
+    """[n] position of the earlier text that is kept and that it repeats; -1 where it repeats none, and is kept."""
+    similarity: FloatArray
+    """[n] how alike the two are, threshold..1; nan where it repeats none."""
+
+
+class Links(NamedTuple):
+    """Pairs that are as alike as the threshold, left before right, sorted by right."""
+
+    left: IntArray
+    right: IntArray
+    similarity: FloatArray
+
+
+class Plan(NamedTuple):
+    """How texts are sketched, and when two are near."""
+
+    threshold: float
+    bands: int
+    rows: int
+    seed: int
+
+    @classmethod
+    def of(cls, threshold: float, seed: int = 0) -> Plan:
+        """The widest bands that still find `RECALL` of the pairs at the threshold with `HASHES` functions."""
+        if not 0 < threshold <= 1:
+            raise ValueError("threshold", "a similarity above 0, 1 at most", threshold)
+        rows = max(r for r in range(1, MOST_ROWS + 1) if r == 1 or _found(threshold, HASHES // r, r) >= RECALL)
+        return cls(threshold, HASHES // rows, rows, seed)
+
+    def functions(self) -> tuple[Shingles, Shingles]:
+        """Factors (odd) and shifts [bands * rows] of hash functions modulo 2^32."""
+        rng = np.random.default_rng(self.seed)
+        drawn = rng.integers(0, 1 << 32, (2, self.bands * self.rows), dtype=np.uint32)
+        return drawn[0] | np.uint32(1), drawn[1]
+
+
+def _found(similarity: float, bands: int, rows: int) -> float:
+    return 1 - (1 - float(similarity) ** rows) ** bands
+
+
+class Sketches(NamedTuple):
+    """Where the sketches of n texts lie: three files in a folder."""
+
+    folder: str
+    name: str
+    n: int
+
+    def path(self, kind: str) -> Path:
+        return Path(self.folder) / f"{self.name}.{kind}"
+
+
+class NearDuplicates:
+    """Texts, told in order; then what each of them repeats. Near are texts whose shingles have a Jaccard similarity of
+    ``threshold`` or more. A text without words repeats nothing.
+
+    Some 60 bytes of memory a text, and on disk 8 a band and 4 a word.
+    """
+
+    def __init__(self, threshold: float, seed: int = 0) -> None:
+        self.plan = Plan.of(threshold, seed)
+        self._folder = tempfile.mkdtemp(prefix="near-")
+        self._gone = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._writer = _Writer(self.plan, self._folder, "texts")
+        self._found: Found | None = None
+
+    def add(self, text: str) -> None:
+        if self._found is not None:
+            raise ValueError("text", "all texts before the first question", "one more")
+        self._writer.add(text)
+
+    def find(self) -> Near:
+        """What each text repeats."""
+        return self._find().near
+
+    def clusters(self) -> IntArray:
+        """[n] codes, equal for texts that are near, by way of others if need be; by the first of them, from 0."""
+        return self._find().clusters()
+
+    def _find(self) -> Found:
+        if self._found is None:
+            self._found = find([self._writer.end()], self.plan)
+            self._gone()
+        return self._found
+
+
+class Found(NamedTuple):
+    """What n texts repeat, and all pairs that showed it."""
+
+    near: Near
+    links: Links
+
+    def clusters(self) -> IntArray:
+        label = np.arange(len(self.near.first))
+        left, right = self.links.left, self.links.right
+        while True:
+            before, least = label.copy(), np.minimum(label[left], label[right])
+            np.minimum.at(label, left, least)
+            np.minimum.at(label, right, least)
+            label = label[label]
+            if (label == before).all():
+                codes: IntArray = np.unique(label, return_inverse=True)[1]
+                return codes
+
+
+class _Writer:
+    """Sketches texts into files: keys uint64 in blocks [1 + bands, BLOCK], sizes uint32 [n], shingles uint32."""
+
+    def __init__(self, plan: Plan, folder: str, name: str) -> None:
+        self.plan, self.at, self.n = plan, Sketches(folder, name, 0), 0
+        self.factors, self.shifts = plan.functions()
+        self.grams = Grams()
+        self.held: list[HashArray] = []
+        self.words = 0
+        self.block: list[HashArray] = []
+        self.files = {kind: self.at.path(kind).open("wb") for kind in ("keys", "sizes", "shingles")}
+        self.close = weakref.finalize(self, _close, list(self.files.values()))
+
+    def add(self, text: str) -> None:
+        self.held.append(hashes(words(text)))
+        self.words += len(self.held[-1])
+        self.n += 1
+        if self.words >= AT_ONCE or self.n % BLOCK == 0:
+            self._sketch()
+
+    def end(self) -> Sketches:
+        self._sketch()
+        if self.n % BLOCK:
+            self.block.append(np.zeros((1 + self.plan.bands, BLOCK - self.n % BLOCK), dtype=np.uint64))
+            self._write()
+        self.close()
+        return self.at._replace(n=self.n)
+
+    def _sketch(self) -> None:
+        if not self.held:
+            return
+        lengths = np.array([len(each) for each in self.held])
+        flat = np.concatenate(self.held)
+        shingles, sizes = _shingles(self.grams, flat, lengths)
+        self.files["sizes"].write(sizes.tobytes())
+        self.files["shingles"].write(shingles.tobytes())
+        whole = self.grams.of(flat, np.cumsum(lengths) - lengths, lengths)
+        self.block.append(np.vstack([whole[None], self._bands(shingles, sizes)]))
+        self.held, self.words = [], 0
+        if self.n % BLOCK == 0:
+            self._write()
+
+    def _bands(self, shingles: Shingles, sizes: Shingles) -> HashArray:
+        """[bands, m] a number for the smallest hashes of each band; 0 for a text without words."""
+        keys = np.zeros((self.plan.bands, len(sizes)), dtype=np.uint64)
+        some = np.flatnonzero(sizes)
+        if not len(some):
+            return keys
+        starts = (np.cumsum(sizes, dtype=np.int64) - sizes)[some]
+        for i, (factor, shift) in enumerate(zip(self.factors, self.shifts, strict=True)):
+            band = i // self.plan.rows
+            least = np.minimum.reduceat(shingles * factor + shift, starts).astype(np.uint64)
+            keys[band, some] = (keys[band, some] + least + np.uint64(1)) * _MIX
+            keys[band, some] ^= keys[band, some] >> np.uint64(29)
+        return keys
+
+    def _write(self) -> None:
+        self.files["keys"].write(np.ascontiguousarray(np.hstack(self.block)).tobytes())
+        self.block = []
+
+
+def _close(files: Sequence[BinaryIO]) -> None:
+    for file in files:
+        file.close()
+
+
+def _shingles(grams: Grams, flat: HashArray, lengths: IntArray) -> tuple[Shingles, Shingles]:
+    """The texts' sets of shingles, one after the other and each in order, and [m] how many each has.
+
+    A text of fewer than `SHINGLE` words has one, all of it.
+    """
+    counts = np.where(lengths >= SHINGLE, lengths - SHINGLE + 1, np.minimum(lengths, 1))
+    text = np.repeat(np.arange(len(lengths)), counts)
+    within = np.arange(len(text)) - (np.cumsum(counts) - counts)[text]
+    starts = (np.cumsum(lengths) - lengths)[text] + within
+    runs = grams.of(flat, starts, np.minimum(lengths, SHINGLE)[text])
+    ordered = np.unique(text.astype(np.uint64) << np.uint64(32) | runs >> np.uint64(32))
+    sizes = np.bincount(ordered >> np.uint64(32), minlength=len(lengths)).astype(np.uint32)
+    return ordered.astype(np.uint32), sizes
+
+
+def sketch(texts: Iterable[str], plan: Plan, folder: Path | str, name: str) -> Sketches:
+    """Sketches of the texts in order, written to files of that name in the folder."""
+    writer = _Writer(plan, str(folder), name)
+    for text in texts:
+        writer.add(text)
+    return writer.end()
+
+
+def keys_of(parts: Sequence[Sketches], plan: Plan, band: int) -> HashArray:
+    """[n] the texts' keys of a band over all parts; of band -1, a hash of all words."""
+    found = [np.zeros(0, dtype=np.uint64)]
+    for part in parts:
+        if part.n:
+            blocks = np.memmap(part.path("keys"), dtype=np.uint64, mode="r").reshape(-1, 1 + plan.bands, BLOCK)
+            found.append(blocks[:, 1 + band].reshape(-1)[: part.n])
+    return np.concatenate(found)
+
+
+def sizes_of(parts: Sequence[Sketches]) -> Shingles:
+    """[n] shingles of each text over all parts."""
+    found = [np.fromfile(part.path("sizes"), dtype=np.uint32) for part in parts]
+    return np.concatenate([np.zeros(0, dtype=np.uint32), *found])
+
+
+def pairs_of(keys: HashArray, among: BoolArray) -> HashArray:
+    """Pairs of texts with one key, as left << 32 | right in order: each with the first of its key and the one before.
+
+    Pairs of all with all would be a square where one key has many texts; so there are at most two a text.
+    """
+    order = np.flatnonzero(among)
+    order = order[np.argsort(keys[order], kind="stable")]
+    ordered = keys[order]
+    again = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+    fresh = np.arange(len(order))
+    fresh[again] = 0
+    first = np.maximum.accumulate(fresh)[again]
+    return np.unique(np.concatenate([_packed(order[first], order[again]), _packed(order[again - 1], order[again])]))
+
+
+def band_pairs(band: int, parts: Sequence[Sketches], plan: Plan, among: BoolArray) -> HashArray:
+    return pairs_of(keys_of(parts, plan, band), among)
+
+
+def find(
+    parts: Sequence[Sketches], plan: Plan, by_band: Callable[[BoolArray], Iterable[HashArray]] | None = None
+) -> Found:
+    """What the texts of all parts repeat, in the order of the parts. ``by_band`` gives the pairs of each band among the
+    texts that it is told; a cluster's workers can do that, a band each."""
+    sizes = sizes_of(parts)
+    shelf = _Shelf(parts, sizes, plan.threshold)
+    if by_band is None:
+        return resolve(
+            keys_of(parts, plan, -1),
+            sizes > 0,
+            lambda among: (band_pairs(band, parts, plan, among) for band in range(plan.bands)),
+            shelf.alike,
+            plan.threshold,
+        )
+    return resolve(keys_of(parts, plan, -1), sizes > 0, by_band, shelf.alike, plan.threshold)
+
+
+def resolve(
+    whole: HashArray,
+    known: BoolArray,
+    by_band: Callable[[BoolArray], Iterable[HashArray]],
+    alike: Callable[[IntArray, IntArray], FloatArray],
+    threshold: float,
+) -> Found:
+    """Texts equal in ``whole`` are one; of the others those pairs that share a band are held against each other.
+
+    ``known`` [n] says which have anything to compare; ``alike`` gives the similarity of pairs.
+    """
+    same = _packed(*_copies(whole, known))
+    among = known.copy()
+    among[_right(same)] = False
+    looked = np.zeros(0, dtype=np.uint64)
+    for pairs in by_band(among):
+        looked = np.union1d(looked, pairs)
+    links = _links(
+        np.concatenate([same, looked]), np.concatenate([np.ones(len(same)), _checked(looked, alike)]), threshold
+    )
+    near = _settled(links, len(whole))
+    for _ in range(ROUNDS):
+        further = np.setdiff1d(_further(links, near), looked)
+        if not len(further):
+            break
+        looked = np.union1d(looked, further)
+        links = _joined(links, _links(further, _checked(further, alike), threshold))
+        near = _settled(links, len(whole))
+    return Found(near, links)
+
+
+def _checked(pairs: HashArray, alike: Callable[[IntArray, IntArray], FloatArray]) -> FloatArray:
+    return alike(_left(pairs), _right(pairs))
+
+
+def _copies(whole: HashArray, known: BoolArray) -> tuple[IntArray, IntArray]:
+    """The first of those that are equal, and each of the others."""
+    rows = np.flatnonzero(known)
+    _, first, code = np.unique(whole[rows], return_index=True, return_inverse=True)
+    original = first[code]
+    others = np.flatnonzero(original != np.arange(len(rows)))
+    return rows[original[others]], rows[others]
+
+
+def _links(pairs: HashArray, similarity: FloatArray, threshold: float) -> Links:
+    enough = similarity >= threshold
+    return _sorted(_left(pairs[enough]), _right(pairs[enough]), similarity[enough])
+
+
+def _joined(links: Links, more: Links) -> Links:
+    return _sorted(*(np.concatenate(columns) for columns in zip(links, more, strict=True)))
+
+
+def _sorted(left: IntArray, right: IntArray, similarity: FloatArray) -> Links:
+    order = np.lexsort([left, right])
+    return Links(left[order], right[order], similarity[order])
+
+
+def _settled(links: Links, n: int) -> Near:
+    """In order: whoever is linked to an earlier one that is kept repeats it, the most alike of them, else is kept."""
+    first, similarity = np.full(n, -1), np.full(n, np.nan)
+    for left, right, value in zip(*(column.tolist() for column in links), strict=True):
+        if first[left] < 0 and not similarity[right] >= value:
+            first[right], similarity[right] = left, value
+    return Near(first, similarity)
+
+
+def _further(links: Links, near: Near) -> HashArray:
+    """What kept texts are linked to repeats others: pairs of those others with them."""
+    beyond = near.first[links.left]
+    open_ = (near.first[links.right] < 0) & (beyond >= 0)
+    return np.unique(_packed(beyond[open_], links.right[open_]))
+
+
+def _packed(left: IntArray, right: IntArray) -> HashArray:
+    return left.astype(np.uint64) << np.uint64(32) | right.astype(np.uint64)
+
+
+def _left(pairs: HashArray) -> IntArray:
+    return (pairs >> np.uint64(32)).astype(np.int64)
+
+
+def _right(pairs: HashArray) -> IntArray:
+    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+class _Shelf:
+    """The shingles of all parts, read where they are needed."""
+
+    def __init__(self, parts: Sequence[Sketches], sizes: Shingles, threshold: float) -> None:
+        self.parts, self.sizes, self.threshold = parts, sizes, threshold
+        self.begins = np.cumsum([0, *(part.n for part in parts)])
+        ends = np.cumsum(sizes, dtype=np.int64)
+        self.starts = ends - sizes
+
+    def alike(self, left: IntArray, right: IntArray) -> FloatArray:
+        """Jaccard similarity of the pairs' sets; 0, unread, where their sizes alone keep it below the threshold."""
+        small = np.minimum(self.sizes[left], self.sizes[right])
+        large = np.maximum(self.sizes[left], self.sizes[right])
+        found = np.zeros(len(left))
+        todo = np.flatnonzero(small >= self.threshold * large)
+        work = np.cumsum(self.sizes[left[todo]].astype(np.int64) + self.sizes[right[todo]])
+        for some in np.split(todo, np.flatnonzero(np.diff(work // VERIFIED)) + 1):
+            found[some] = self._jaccard(left[some], right[some])
+        return found
+
+    def _jaccard(self, left: IntArray, right: IntArray) -> FloatArray:
+        pair = np.arange(len(left), dtype=np.uint64)
+        rows = np.concatenate([left, right])
+        held = np.repeat(np.tile(pair, 2), self.sizes[rows]) << np.uint64(32) | self._read(rows)
+        held.sort()
+        common = held[1:][held[1:] == held[:-1]] >> np.uint64(32)
+        both = np.bincount(common, minlength=len(left))
+        share: FloatArray = both / (self.sizes[left].astype(np.int64) + self.sizes[right] - both)
+        return share
+
+    def _read(self, rows: IntArray) -> Shingles:
+        """The shingles of the texts, one after the other."""
+        sizes = self.sizes[rows].astype(np.int64)
+        into = np.cumsum(sizes) - sizes
+        found = np.empty(int(sizes.sum()), dtype=np.uint32)
+        part = np.searchsorted(self.begins, rows, side="right") - 1
+        for number in np.unique(part):
+            mine = part == number
+            file = np.memmap(self.parts[number].path("shingles"), dtype=np.uint32, mode="r")
+            within = self.starts[rows[mine]] - self.starts[self.begins[number]]
+            found[_ranges(into[mine], sizes[mine])] = file[_ranges(within, sizes[mine])]
+        return found
+
+
+def _ranges(starts: IntArray, sizes: IntArray) -> IntArray:
+    """The places start, start + 1, ... of each range, one range after the other."""
+    before = np.cumsum(sizes) - sizes
+    return np.repeat(starts - before, sizes) + np.arange(int(sizes.sum()))
