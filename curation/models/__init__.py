@@ -12,6 +12,7 @@ from .datasets import (
     VersionFile,
     VersionNote,
     VersionTag,
+    VersionWork,
     Withdrawal,
 )
 from .embeddings import ComparisonVector, CompletionVector, Encoder, ProjectEncoder, PromptVector
@@ -49,5 +50,6 @@ __all__ = [
     "VersionFile",
     "VersionNote",
     "VersionTag",
+    "VersionWork",
     "Withdrawal",
 ]

@@ -121,7 +121,14 @@ class DatasetRow(models.Model):
                 name="row_side_goes_with_verdict",
             ),
         ]
-        indexes = [models.Index(fields=["version", "split", "position"], name="row_split")]
+        indexes = [
+            models.Index(fields=["version", "split", "position"], name="row_split"),
+            # Rare ones are found among a million without reading them all.
+            models.Index(
+                fields=["version", "verdict", "position"], name="row_undecided", condition=~Q(verdict="chosen")
+            ),
+            models.Index(fields=["version", "position"], name="row_changed", condition=Q(lineage__has_key="changes")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.version_id}#{self.position}"
@@ -183,6 +190,32 @@ class VersionContribution(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rater_id} in {self.version_id}: {self.rows}"
+
+
+class VersionWork(models.Model):
+    """The judgements that a version's rows rest on, by what their raters saw: from guidelines, a form or a rubric every
+    version is found that holds what was said under it. With what they cost; as it was built, whatever goes later."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="work")
+    kind = models.CharField(max_length=16, help_text="annotator or judge")
+    form = models.ForeignKey("annotate.Form", null=True, on_delete=models.CASCADE, related_name="+")
+    rubric = models.ForeignKey("annotate.Rubric", null=True, on_delete=models.CASCADE, related_name="+")
+    rows = models.PositiveIntegerField()
+    judgements = models.PositiveIntegerField()
+    seconds = models.FloatField(help_text="active time, of those judgements where it is known")
+    timed = models.PositiveIntegerField(help_text="judgements whose active time is known")
+    price = models.DecimalField(max_digits=20, decimal_places=8, help_text="of the calls that are known")
+    priced = models.PositiveIntegerField(help_text="judgements whose call is known")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "kind", "form", "rubric"], nulls_distinct=False, name="version_work_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id}: {self.judgements}"
 
 
 class VersionTag(models.Model):

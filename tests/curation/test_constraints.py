@@ -36,6 +36,7 @@ from curation.models import (
     VersionFile,
     VersionNote,
     VersionTag,
+    VersionWork,
     Withdrawal,
 )
 from tests import build
@@ -98,6 +99,9 @@ class World:
         self.note = VersionNote.objects.create(version=self.ready, text="the one of May")
         self.contribution = VersionContribution.objects.create(
             version=self.version, rater=self.rater, rows=1, judgements=1
+        )
+        self.work = VersionWork.objects.create(
+            version=self.version, kind="judge", rows=1, judgements=1, seconds=0, timed=0, price=0, priced=1
         )
         self.withdrawal = Withdrawal.objects.create(
             project=self.project, kind="rater", rater=self.rater, reason="asked for it"
@@ -188,6 +192,7 @@ REFUSED: Final[dict[str, Violation]] = {
     "row_side_goes_with_verdict": lambda w: change(w.row, verdict="tie"),
     "version_file_once": lambda w: again(w.file),
     "contribution_once": lambda w: again(w.contribution),
+    "version_work_once": lambda w: again(w.work),
     "tag_once": lambda w: again(w.tag),
     "tag_name": lambda w: change(w.tag, name="latest"),
     "withdrawal_rater_once": lambda w: again(w.withdrawal),
@@ -252,6 +257,10 @@ TRIGGERS: Final[dict[str, dict[str, Violation]]] = {
     "contribution_immutable": {
         "insert": lambda w: again(w.contribution, version=w.ready),
         "moved in": lambda w: change(w.contribution, version=w.ready),
+    },
+    "work_immutable": {
+        "insert": lambda w: again(w.work, version=w.ready),
+        "moved in": lambda w: change(w.work, version=w.ready),
     },
     "note_immutable": {
         "update": lambda w: change(w.note, text="another"),
