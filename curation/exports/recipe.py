@@ -1,25 +1,50 @@
-"""A recipe says which comparisons become rows of a version; `apply` follows it and says what it dropped and why."""
+"""A recipe says which comparisons become rows of a version, and how: parsed strictly, comparable field by field."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Final, Literal, NamedTuple, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Final, Literal, NamedTuple, get_args
 
-from curation.exports.schema import SOURCES, SPLITS, Message, Row, Split, VoteRow, normalise
-from curation.exports.splits import assign_split, check_fractions
+from curation.exports.deidentify import RATER_NAMES, RaterNames, check_kinds
+from curation.exports.schema import SOURCES, SPLITS, Split
+from curation.exports.splits import check_fractions
 from curation.noise import METHODS as NOISE_METHODS
+from curation.stats.aggregation.methods import AUTO
+from curation.stats.aggregation.methods import METHODS as CONSENSUS
 
-Method = Literal["majority", "dawid-skene"]
-Target = Literal["hard", "soft", "margin"]
+Target = Literal["hard", "soft", "margin", "tie-aware"]
+Keeping = Literal["drop", "keep"]
+Scalar = str | int | float | bool
+TARGETS: Final[tuple[str, ...]] = get_args(Target)
+KEEPING: Final[tuple[str, ...]] = get_args(Keeping)
+METHODS: Final = (AUTO, *CONSENSUS)
+DEFAULT_METHOD: Final = "dawid-skene"
+FEWEST_VALUES: Final[Mapping[str, int]] = {"side": 2, "length": 3, "source": len(SOURCES)}
+"""How many values each kind of balance that is not a key of the metadata may tell apart."""
+
+
+class _Table:
+    """A table of fields, written without those younger than the first release that are as they are by themselves: so a
+    recipe keeps its hash when fields come."""
+
+    __slots__ = ()
+    ALWAYS: ClassVar[tuple[str, ...]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {name: _plain(value) for name, value in self._given()}
+
+    def _given(self) -> Iterator[tuple[str, Any]]:
+        for each in fields(self):  # type: ignore[arg-type]  # every table is a dataclass
+            value = getattr(self, each.name)
+            if each.name in self.ALWAYS or value != _default(each):
+                yield each.name, value
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseRule:
+class NoiseRule(_Table):
     """Rows whose noise score by ``method`` is above ``max_score`` are dropped, and so are rows without a score."""
 
     method: str | None = None
@@ -35,24 +60,95 @@ class NoiseRule:
         _expect("noise.max_score", self.max_score is not None, "a value", "no such field")
         _expect_share("noise.max_score", self.max_score)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Without what is as it is by itself, so that recipes older than a field keep their hash."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+
+@dataclass(frozen=True, slots=True)
+class DeidentifyRule(_Table):
+    """What is taken out of the texts, how the people behind the votes are called, and which metadata stays."""
+
+    texts: tuple[str, ...] = ()
+    """Kinds of `curation.exports.deidentify.KINDS`; prompts, completions and metadata lose them."""
+    raters: RaterNames = "as-imported"
+    metadata: bool | tuple[str, ...] = True
+    """All of it stays, nothing, or the keys named."""
+
+    def __post_init__(self) -> None:
+        if self.texts:
+            check_kinds(self.texts)
+        _expect_one_of("deidentify.raters", self.raters, RATER_NAMES)
+        if not isinstance(self.metadata, bool):
+            _expect("deidentify.metadata", bool(self.metadata), "true, false or some keys", "an empty list")
 
 
 @dataclass(frozen=True, slots=True)
-class SplitRule:
-    """Fractions of the groups (not of the rows) in each split, and the seed of their assignment."""
+class NearRule(_Table):
+    """Rows whose text repeats that of an earlier row but for so much are dropped."""
 
+    threshold: float = 0.8
+    """Similarity from which two texts are near-duplicates (Jaccard's, of their shingles)."""
+    of: Literal["row", "prompt"] = "row"
+    """Of prompt and both completions together; or of prompts alone, which keeps one comparison of each."""
+
+    def __post_init__(self) -> None:
+        _expect_share("near_duplicates.threshold", self.threshold)
+        _expect("near_duplicates.threshold", self.threshold > 0, "a number above 0", self.threshold)
+        _expect_one_of("near_duplicates.of", self.of, ("row", "prompt"))
+
+
+@dataclass(frozen=True, slots=True)
+class DecontaminateRule(_Table):
+    """Rows that share a run of so many words with a text of an evaluation set are dropped."""
+
+    ALWAYS = ("against",)
+    against: tuple[str, ...] = ()
+    words: int = 13
+
+    def __post_init__(self) -> None:
+        _expect("decontaminate.against", bool(self.against), "names of evaluation sets", "none")
+        _expect_count("decontaminate.words", self.words)
+        _expect("decontaminate.words", self.words >= 3, "3 or more, as fewer stand in every text", self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRule(_Table):
+    """No value has more than so many pairs; of those that have, pairs go by a hash of the seed and their id."""
+
+    ALWAYS = ("by", "most")
+    by: str = "side"
+    """side (a or b is chosen), length (the chosen completion is longer, shorter or as long), source, or a key of the
+    metadata."""
+    most: float = 0.5
+    """Below 1: the share of all pairs that a value may have; an integer: its pairs."""
+
+    def __post_init__(self) -> None:
+        _expect("balance.by", isinstance(self.by, str) and bool(self.by), "side, length, source or a key", self.by)
+        _expect_number("balance.most", self.most)
+        share = isinstance(self.most, float)
+        holds = 0 < self.most < 1 if share else self.most >= 1
+        _expect("balance.most", holds, "a share above 0 and below 1, or a number of pairs, 1 or more", self.most)
+        values = FEWEST_VALUES.get(self.by)
+        if share and values:
+            least = f"{1 / values:.3g} or more: of {values} values one has no less, so that nothing could be kept"
+            _expect("balance.most", self.most >= round(1 / values, 3), least, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRule(_Table):
+    """Fractions of the groups (not of the rows) in each split, and the seed of their assignment and of balance."""
+
+    ALWAYS = ("train", "validation", "test", "seed")
     train: float = 0.8
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
+    by: Literal["group", "cluster"] = "group"
+    """cluster: groups whose prompts are near-duplicates of each other are kept together too. A row that comes later may
+    join two clusters, and then moves rows; by group, none ever moves another."""
 
     def __post_init__(self) -> None:
         for name in SPLITS:
             _expect_number(f"split.{name}", getattr(self, name))
         _expect_count("split.seed", self.seed)
+        _expect_one_of("split.by", self.by, ("group", "cluster"))
         check_fractions(self.fractions)
 
     @property
@@ -61,42 +157,66 @@ class SplitRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(_Table):
     """Rules over consensus and judgements. Two equal recipes over equal candidates give equal bytes."""
 
-    method: Method = "dawid-skene"
-    """How the consensus was aggregated; whoever brings the candidates follows it."""
+    ALWAYS = (
+        "method", "min_annotators", "min_judgements", "min_probability", "include_judges", "ties", "both_bad", "noise",
+        "target", "split", "dedupe", "sources",
+    )  # fmt: skip
+
+    method: str = DEFAULT_METHOD
+    """How the consensus is aggregated, or `auto`; whoever brings the candidates follows it."""
     min_annotators: int = 0
     """People who judged it. What an adjudicator decided needs no more."""
     min_judgements: int = 1
-    """People and judges together, parsed verdicts only. What an adjudicator decided needs no more."""
+    """People and judges together, readable verdicts only. What an adjudicator decided needs no more."""
     min_probability: float = 0.5
     """Of the chosen side being preferred."""
     include_judges: bool = True
     """False: judges' votes neither count nor appear, and the consensus is to be that of people alone."""
-    ties: Literal["drop"] = "drop"
-    both_bad: Literal["drop"] = "drop"
+    ties: Keeping = "drop"
+    both_bad: Keeping = "drop"
+    """What is kept has no chosen side: it stands in files of its own, and is never told as a pair."""
     noise: NoiseRule | None = None
     target: Target = "soft"
-    """What a trainer is to learn: the chosen side, its probability, or its margin. The rows carry all three."""
+    """What a trainer is to learn: the chosen side, its probability, its margin, or a tie's probability beside it."""
     split: SplitRule = field(default_factory=SplitRule)
     dedupe: bool = True
     """Keep the first of the rows with the same prompt, chosen and rejected text."""
     sources: tuple[str, ...] | None = None
     """Keep rows labelled by these only: human, judge, mixed."""
+    aspect: str | None = None
+    """The consensus is of the preferences in this aspect, such as `helpfulness`; None: of the preference overall."""
+    where: Mapping[str, tuple[Scalar, ...]] | None = None
+    """Keep comparisons whose metadata has one of the values for each key; `language` and `generator` (of either
+    completion) are keys too, unless the metadata has such keys."""
+    min_agreement: float = 0.0
+    """Share of the readable votes that say what the row does. What an adjudicator decided needs no more."""
+    deidentify: DeidentifyRule | None = None
+    near_duplicates: NearRule | None = None
+    decontaminate: DecontaminateRule | None = None
+    balance: BalanceRule | None = None
 
     def __post_init__(self) -> None:
-        _expect_one_of("method", self.method, get_args(Method))
-        _expect_one_of("target", self.target, get_args(Target))
-        _expect_one_of("ties", self.ties, ("drop",))
-        _expect_one_of("both_bad", self.both_bad, ("drop",))
+        _expect_one_of("method", self.method, METHODS)
+        _expect_one_of("target", self.target, TARGETS)
+        _expect_one_of("ties", self.ties, KEEPING)
+        _expect_one_of("both_bad", self.both_bad, KEEPING)
         _expect_count("min_annotators", self.min_annotators)
         _expect_count("min_judgements", self.min_judgements)
         _expect_share("min_probability", self.min_probability)
+        _expect_share("min_agreement", self.min_agreement)
         for name in ("include_judges", "dedupe"):
             _expect(name, isinstance(getattr(self, name), bool), "true or false", getattr(self, name))
         if self.sources is not None:
             self._check_sources(self.sources)
+        if self.where is not None:
+            _check_where(self.where)
+        if self.aspect is not None:
+            self._check_aspect(self.aspect)
+        if self.balance is not None:
+            self._check_balance(self.balance)
 
     def _check_sources(self, sources: tuple[str, ...]) -> None:
         _expect("sources", bool(sources), f"some of {', '.join(SOURCES)}", "an empty list")
@@ -107,17 +227,32 @@ class Recipe:
         if self.min_annotators > 0 and set(sources) == {"judge"}:
             raise ValueError("sources", "human or mixed among them, as min_annotators is above 0", list(sources))
 
+    def _check_aspect(self, aspect: str) -> None:
+        _expect("aspect", isinstance(aspect, str) and bool(aspect.strip()), "the key of an aspect", aspect)
+        if self.noise is not None and self.noise.method is not None:
+            raise ValueError("noise", "no scores beside an aspect, as they doubt the preference overall", aspect)
+
+    def _check_balance(self, rule: BalanceRule) -> None:
+        """Nothing could ever be kept where one value alone may come, and it is to be less than all."""
+        sources = set(self.sources or SOURCES) - (set() if self.include_judges else {"judge", "mixed"})
+        if rule.by == "source" and isinstance(rule.most, float) and rule.most < round(1 / len(sources), 3):
+            got = f"{rule.most:g} of {', '.join(sorted(sources))} alone"
+            raise ValueError("balance.most", f"{1 / len(sources):.3g} or more, by the sources that are kept", got)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
         """Parse strictly: an unknown or misplaced field is refused by name with ValueError(field, expected, got)."""
         values = _known(data, cls, "")
-        if values.get("noise") is not None:
-            values["noise"] = NoiseRule(**_known(values["noise"], NoiseRule, "noise"))
-        if "split" in values:
-            values["split"] = SplitRule(**_known(values["split"], SplitRule, "split"))
+        for name, kind in TABLES.items():
+            if values.get(name) is not None:
+                values[name] = _table(name, kind, values[name])
+        if values.get("split", 0) is None:
+            del values["split"]
         if values.get("sources") is not None:
-            _expect("sources", isinstance(values["sources"], list | tuple), "a list", values["sources"])
-            values["sources"] = tuple(values["sources"])
+            values["sources"] = _listed("sources", values["sources"])
+        if values.get("where") is not None:
+            _expect("where", isinstance(values["where"], Mapping), "a table of {key: [values]}", values["where"])
+            values["where"] = {key: _listed(f"where.{key}", v, Scalar) for key, v in sorted(values["where"].items())}
         return cls(**values)
 
     @classmethod
@@ -129,282 +264,76 @@ class Recipe:
             raise ValueError("recipe", "a TOML document", str(error)) from error
         return cls.from_dict(data)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON types; `from_dict` reads it back."""
-        noise = None if self.noise is None else self.noise.to_dict()
-        return {**asdict(self), "noise": noise, "sources": None if self.sources is None else list(self.sources)}
 
-
-class Decision(NamedTuple):
-    """What an adjudicator decided: it takes the place of what the votes amount to."""
-
-    by: str
-    preference: int | None
-    both_bad: bool = False
-
-
-class Treatment(NamedTuple):
-    """What was decided about a doubtful label: soften, flip or drop. `keep` and `ask_people` leave a row as it is."""
-
-    action: str
-    cause: str
-    weight: float = 0.0
-    """How far the probability of a softened label is drawn to one half."""
-
-    @property
-    def changes(self) -> bool:
-        """A row that it stands in is another than without it."""
-        return self.action in ("flip", "soften")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A comparison with its consensus and everything that a native row needs."""
-
-    id: str
-    prompt: Sequence[Message]
-    completion_a: Sequence[Message]
-    completion_b: Sequence[Message]
-    posterior: tuple[float, float, float]
-    """Consensus probabilities of a, tie, b (the order of `curation.stats.CLASSES`)."""
-    preference: float
-    """Consensus strength, signed."""
-    votes: Sequence[VoteRow]
-    """One per rater, a judge's readings combined."""
-    group: str
-    generator_a: str | None = None
-    generator_b: str | None = None
-    noise: Mapping[str, float] = field(default_factory=dict)
-    """Scores by method."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    decision: Decision | None = None
-    """Its posterior and preference are then the decision's."""
-    treatment: Treatment | None = None
-    """None too where an adjudicator decided: that is beyond doubt."""
-
-    def treated(self) -> Candidate:
-        """As its treatment leaves it: a flipped label has its sides' probabilities exchanged."""
-        if self.treatment is None or not self.treatment.changes:
-            return self
-        if self.treatment.action == "flip":
-            return replace(self, posterior=self.posterior[::-1], preference=-self.preference)
-        return replace(self, preference=round(self.preference * (1 - self.treatment.weight), 6))
-
-    @property
-    def side(self) -> Literal["a", "b"] | None:
-        """The side that the consensus prefers; None where a tie or nothing is likeliest."""
-        a, tie, b = self.posterior
-        if a > max(tie, b):
-            return "a"
-        return "b" if b > max(a, tie) else None
-
-    @property
-    def probability(self) -> float:
-        """Of the likelier side being preferred, a tie counting half for each; softened where it is to be."""
-        a, tie, b = self.posterior
-        p = max(a, b) + tie / 2
-        if self.treatment is None or self.treatment.action != "soften":
-            return p
-        return round(0.5 + (p - 0.5) * (1 - self.treatment.weight), 6)
-
-
-class Dropped(NamedTuple):
-    id: str
-    rule: str
-    cause: str
-
-
-class Built(NamedTuple):
-    rows: list[Row]
-    dropped: list[Dropped]
-    counts: dict[str, int]
-    """Candidates dropped by each rule of `RULES`, 0 included, in the order in which the rules are applied."""
-
-
-def _votes(candidate: Candidate, recipe: Recipe) -> list[VoteRow]:
-    return [vote for vote in candidate.votes if recipe.include_judges or vote["kind"] != "judge"]
-
-
-def _parsed(candidate: Candidate, recipe: Recipe) -> list[VoteRow]:
-    return [vote for vote in _votes(candidate, recipe) if vote["preference"] is not None]
-
-
-def _of_kind(votes: Iterable[VoteRow], kind: str) -> int:
-    return sum(vote["kind"] == kind for vote in votes)
-
-
-def _source(candidate: Candidate, recipe: Recipe) -> Literal["human", "judge", "mixed"]:
-    if candidate.decision:
-        return "human"
-    votes = _parsed(candidate, recipe)
-    people, judges = _of_kind(votes, "annotator"), _of_kind(votes, "judge")
-    if people and judges:
-        return "mixed"
-    return "judge" if judges else "human"
-
-
-def _too_few_judgements(candidate: Candidate, recipe: Recipe) -> str | None:
-    if candidate.decision:
-        return None
-    n = len(_parsed(candidate, recipe))
-    needed = max(1, recipe.min_judgements)
-    return f"{n} of {needed} judgements" if n < needed else None
-
-
-def _too_few_annotators(candidate: Candidate, recipe: Recipe) -> str | None:
-    if candidate.decision:
-        return None
-    n = _of_kind(_parsed(candidate, recipe), "annotator")
-    return f"{n} of {recipe.min_annotators} annotators" if n < recipe.min_annotators else None
-
-
-def _wrong_source(candidate: Candidate, recipe: Recipe) -> str | None:
-    source = _source(candidate, recipe)
-    return f"labelled by {source}" if recipe.sources is not None and source not in recipe.sources else None
-
-
-def _both_bad(candidate: Candidate, recipe: Recipe) -> str | None:
-    """More than half of those who said anything readable, or the adjudicator alone.
-
-    Who called both bad need not have a preference.
-    """
-    if candidate.decision:
-        return "an adjudicator calls both bad" if candidate.decision.both_bad else None
-    votes = [vote for vote in _votes(candidate, recipe) if vote["both_bad"] or vote["preference"] is not None]
-    bad = sum(vote["both_bad"] for vote in votes)
-    return f"{bad} of {len(votes)} call both bad" if 2 * bad > len(votes) else None
-
-
-def _tie(candidate: Candidate, recipe: Recipe) -> str | None:
-    a, tie, b = candidate.posterior
-    return f"no side is likeliest: a {a:.2f}, tie {tie:.2f}, b {b:.2f}" if candidate.side is None else None
-
-
-def _improbable(candidate: Candidate, recipe: Recipe) -> str | None:
-    p = candidate.probability
-    return f"probability {p:.3f} is below {recipe.min_probability:g}" if p < recipe.min_probability else None
-
-
-def _noisy(candidate: Candidate, recipe: Recipe) -> str | None:
-    if candidate.treatment and candidate.treatment.action == "drop":
-        return candidate.treatment.cause
-    if recipe.noise is None or recipe.noise.max_score is None or recipe.noise.method is None or candidate.decision:
-        return None
-    method, limit = recipe.noise.method, recipe.noise.max_score
-    score = candidate.noise.get(method)
-    if score is None:
-        return f"no {method} score: run score_noise first"
-    return f"{method} {score:.3f} is above {limit:g}" if score > limit else None
-
-
-def _identical(candidate: Candidate, recipe: Recipe) -> str | None:
-    return "both completions are the same" if list(candidate.completion_a) == list(candidate.completion_b) else None
-
-
-Rule = Callable[[Candidate, Recipe], str | None]
-RULES: Final[Mapping[str, Rule]] = {
-    "both_bad": _both_bad,
-    "min_judgements": _too_few_judgements,
-    "min_annotators": _too_few_annotators,
-    "sources": _wrong_source,
-    "ties": _tie,
-    "min_probability": _improbable,
-    "noise": _noisy,
-    "identical": _identical,
+TABLES: Final[Mapping[str, type[_Table]]] = {
+    "noise": NoiseRule,
+    "split": SplitRule,
+    "deidentify": DeidentifyRule,
+    "near_duplicates": NearRule,
+    "decontaminate": DecontaminateRule,
+    "balance": BalanceRule,
 }
-"""Name → the cause for which the rule drops a candidate, or None. The first rule that drops is the one reported."""
-DEDUPE: Final = "dedupe"
+LISTS: Final = ("texts", "against", "metadata")
 
 
-def select(recipe: Recipe, candidates: Iterable[Candidate]) -> Iterator[Row | Dropped]:
-    """Rows and drops in the order of the candidates, in memory that holds 16 bytes and an id for each row kept."""
-    seen: dict[bytes, str] = {}
-    for given in candidates:
-        candidate = _followed(given, recipe)
-        verdict = _first_cause(candidate, recipe) or _row(candidate, recipe)
-        if recipe.dedupe and not isinstance(verdict, Dropped):
-            first = seen.setdefault(_content(verdict), candidate.id)
-            if first != candidate.id:
-                verdict = Dropped(candidate.id, DEDUPE, f"same prompt, chosen and rejected as {first}")
-        yield verdict
+class Change(NamedTuple):
+    """One field that two recipes differ in."""
+
+    field: str
+    before: Any
+    after: Any
 
 
-def _followed(candidate: Candidate, recipe: Recipe) -> Candidate:
-    """With its treatment, where the recipe follows it."""
-    if candidate.treatment is None:
-        return candidate
-    ignored = recipe.noise is not None and recipe.noise.treatment == "none"
-    return replace(candidate, treatment=None) if ignored or candidate.decision else candidate.treated()
+def diff(before: Recipe, after: Recipe) -> list[Change]:
+    """Where two recipes differ, by field in the recipe's order, as in ``split.seed``; as plain JSON types.
+
+    None stands for a table that is not there.
+    """
+    old, new = _flat(before), _flat(after)
+    names = list(dict.fromkeys([*old, *new]))
+    changes = (Change(name, old.get(name), new.get(name)) for name in sorted(names, key=_place))
+    return [change for change in changes if change.before != change.after]
 
 
-def apply(recipe: Recipe, candidates: Iterable[Candidate]) -> Built:
-    """Follow the recipe; `select` does the same without holding the rows."""
-    rows: list[Row] = []
-    dropped: list[Dropped] = []
-    for verdict in select(recipe, candidates):
-        if isinstance(verdict, Dropped):
-            dropped.append(verdict)
-        else:
-            rows.append(verdict)
-    return Built(rows, dropped, count_dropped(dropped))
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """Every field of a recipe and of its tables, those as they are by themselves too."""
+    flat: dict[str, Any] = {}
+    for each in fields(recipe):
+        value = getattr(recipe, each.name)
+        if isinstance(value, _Table):
+            flat |= {f"{each.name}.{f.name}": _plain(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
+        elif isinstance(value, Mapping):
+            flat |= {f"{each.name}.{key}": _plain(v) for key, v in value.items()}
+        elif each.name not in TABLES and value is not None:
+            flat[each.name] = _plain(value)
+    return flat
 
 
-def count_dropped(dropped: Iterable[Dropped]) -> dict[str, int]:
-    """Candidates dropped by each rule, zeros included."""
-    counted = Counter(drop.rule for drop in dropped)
-    return {rule: counted[rule] for rule in (*RULES, DEDUPE)}
+def _place(name: str) -> tuple[int, int, str]:
+    """The place of a dotted field among all."""
+    top, _, below = name.partition(".")
+    inner = [f.name for f in fields(TABLES[top])] if top in TABLES else []  # type: ignore[arg-type]
+    return [f.name for f in fields(Recipe)].index(top), inner.index(below) if below in inner else 0, below
 
 
-def _first_cause(candidate: Candidate, recipe: Recipe) -> Dropped | None:
-    for rule, check in RULES.items():
-        cause = check(candidate, recipe)
-        if cause is not None:
-            return Dropped(candidate.id, rule, cause)
-    return None
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Table):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
-def _row(candidate: Candidate, recipe: Recipe) -> Row:
-    side = candidate.side
-    votes = _parsed(candidate, recipe)
-    a, b = (candidate.completion_a, candidate.generator_a), (candidate.completion_b, candidate.generator_b)
-    (chosen, generator_chosen), (rejected, generator_rejected) = (a, b) if side == "a" else (b, a)
-    decided = {"adjudicated_by": candidate.decision.by} if candidate.decision else {}
-    changed = candidate.treatment if candidate.treatment and candidate.treatment.changes else None
-    treated = {"noise_treatment": f"{changed.action}: {changed.cause}"} if changed else {}
-    return normalise(
-        {
-            "id": candidate.id,
-            "prompt": candidate.prompt,
-            "chosen": chosen,
-            "rejected": rejected,
-            "chosen_side": side,
-            "preference": candidate.preference,
-            "probability": min(1.0, candidate.probability),
-            "margin": abs(candidate.preference) if decided else _margin(votes, -1 if side == "a" else 1),
-            "source": _source(candidate, recipe),
-            "n_annotators": _of_kind(votes, "annotator"),
-            "n_judges": _of_kind(votes, "judge"),
-            "votes": _votes(candidate, recipe),
-            "generator_chosen": generator_chosen,
-            "generator_rejected": generator_rejected,
-            "group": candidate.group,
-            "split": assign_split(candidate.group, seed=recipe.split.seed, fractions=recipe.split.fractions),
-            "metadata": json.dumps(candidate.metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
-            **decided,
-            **treated,
-        }
-    )
+def _default(each: Any) -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
 
 
-def _margin(votes: Iterable[VoteRow], sign: int) -> float | None:
-    """Mean strength of the votes for one side."""
-    strengths = [sign * vote["preference"] for vote in votes if (vote["preference"] or 0) * sign > 0]  # type: ignore[operator]
-    return sum(strengths) / len(strengths) if strengths else None
-
-
-def _content(row: Row) -> bytes:
-    text = json.dumps([row["prompt"], row["chosen"], row["rejected"]], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).digest()[:16]
+def _table(name: str, kind: type[_Table], data: object) -> _Table:
+    values = _known(data, kind, name)
+    for each in LISTS:
+        if each in values and not isinstance(values[each], bool):
+            values[each] = _listed(f"{name}.{each}", values[each])
+    return kind(**values)
 
 
 def _known(data: object, kind: type[Any], path: str) -> dict[str, Any]:
@@ -416,6 +345,21 @@ def _known(data: object, kind: type[Any], path: str) -> dict[str, Any]:
     for name in data:
         _expect(f"{prefix}{name}", name in names, f"one of {', '.join(names)}", name)
     return dict(data)
+
+
+def _listed(name: str, value: object, kind: Any = str) -> tuple[Any, ...]:
+    _expect(name, isinstance(value, list | tuple), "a list", value)
+    items = tuple(value) if isinstance(value, list | tuple) else ()
+    for item in items:
+        _expect(name, isinstance(item, kind), "a list of text" if kind is str else "a list of texts or numbers", item)
+    return items
+
+
+def _check_where(where: Mapping[str, tuple[Scalar, ...]]) -> None:
+    _expect("where", bool(where), "keys with their values", "an empty table")
+    for key, values in where.items():
+        _expect("where", bool(key), "keys that are not empty", key)
+        _expect(f"where.{key}", bool(values), "some values, as without any nothing could be kept", "an empty list")
 
 
 def _expect(name: str, holds: bool, expected: str, got: object) -> None:

@@ -13,7 +13,8 @@ Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 SOURCES: Final = ("human", "judge", "mixed")
 KINDS: Final = ("annotator", "judge")
-OPTIONAL: Final = ("adjudicated_by", "noise_treatment")
+UNDECIDED: Final = ("tie", "both_bad")
+OPTIONAL: Final = ("adjudicated_by", "noise_treatment", "tie_probability")
 
 
 class Message(TypedDict):
@@ -59,8 +60,38 @@ class Row(TypedDict):
     noise_treatment: NotRequired[str]
     """What was decided about a doubtful label, and because of what, as in "flip: …": chosen, preference and probability
     are as they are after it. Absent where the label stands as it was given."""
+    tie_probability: NotRequired[float]
+    """Of neither side being preferred; half of it is in `probability`. Absent but in tie-aware recipes."""
 
 
+class Undecided(TypedDict):
+    """One comparison kept without a chosen side. It is no pair: no format may tell it as one."""
+
+    id: str
+    prompt: list[Message]
+    completion_a: list[Message]
+    completion_b: list[Message]
+    undecided: Literal["tie", "both_bad"]
+    preference: float
+    """As in `Row`."""
+    probability: float
+    """That b is preferred, a tie counting half for each side."""
+    source: Literal["human", "judge", "mixed"]
+    n_annotators: int
+    n_judges: int
+    votes: list[VoteRow]
+    generator_a: str | None
+    generator_b: str | None
+    group: str
+    split: Split
+    metadata: str
+    adjudicated_by: NotRequired[str]
+    noise_treatment: NotRequired[str]
+    tie_probability: NotRequired[float]
+
+
+Native = Row | Undecided
+"""What one line of a version is."""
 MESSAGES: Final = pa.list_(
     pa.struct([pa.field("role", pa.string(), nullable=False), pa.field("content", pa.string(), nullable=False)])
 )
@@ -96,6 +127,30 @@ SCHEMA: Final = pa.schema(
         pa.field("metadata", pa.string(), nullable=False),
         pa.field("adjudicated_by", pa.string()),
         pa.field("noise_treatment", pa.string()),
+        pa.field("tie_probability", pa.float64()),
+    ]
+)
+UNDECIDED_SCHEMA: Final = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("prompt", MESSAGES, nullable=False),
+        pa.field("completion_a", MESSAGES, nullable=False),
+        pa.field("completion_b", MESSAGES, nullable=False),
+        pa.field("undecided", pa.string(), nullable=False),
+        pa.field("preference", pa.float64(), nullable=False),
+        pa.field("probability", pa.float64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("n_annotators", pa.int32(), nullable=False),
+        pa.field("n_judges", pa.int32(), nullable=False),
+        pa.field("votes", _VOTES, nullable=False),
+        pa.field("generator_a", pa.string()),
+        pa.field("generator_b", pa.string()),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+        pa.field("adjudicated_by", pa.string()),
+        pa.field("noise_treatment", pa.string()),
+        pa.field("tie_probability", pa.float64()),
     ]
 )
 
@@ -105,15 +160,30 @@ def normalise(row: Mapping[str, Any]) -> Row:
 
     Raises ValueError(field, expected, got).
     """
-    unknown = sorted(set(row) - set(_FIELDS))
+    checked: Row = _checked(row, _FIELDS)  # type: ignore[assignment]
+    return checked
+
+
+def undecided(row: Mapping[str, Any]) -> Undecided:
+    """`normalise` for a row without a chosen side."""
+    checked: Undecided = _checked(row, _UNDECIDED_FIELDS)  # type: ignore[assignment]
+    return checked
+
+
+def native(row: Mapping[str, Any]) -> Native:
+    """`normalise`, or `undecided` where the row is that: any line of a version."""
+    return undecided(row) if "undecided" in row else normalise(row)
+
+
+def _checked(row: Mapping[str, Any], fields: Mapping[str, Callable[[str, object], object]]) -> dict[str, object]:
+    unknown = sorted(set(row) - set(fields))
     if unknown:
-        raise ValueError(unknown[0], f"one of {', '.join(_FIELDS)}", "an unknown field")
-    missing = [name for name in _FIELDS if name not in row and name not in OPTIONAL]
+        raise ValueError(unknown[0], f"one of {', '.join(fields)}", "an unknown field")
+    missing = [name for name in fields if name not in row and name not in OPTIONAL]
     if missing:
         raise ValueError(missing[0], "a value", "no such field")
-    given = {name: check for name, check in _FIELDS.items() if name not in OPTIONAL or row.get(name) is not None}
-    checked: Row = {name: check(name, row[name]) for name, check in given.items()}  # type: ignore[assignment]
-    return checked
+    given = {name: check for name, check in fields.items() if name not in OPTIONAL or row.get(name) is not None}
+    return {name: check(name, row[name]) for name, check in given.items()}
 
 
 def _text(field: str, value: object) -> str:
@@ -239,4 +309,26 @@ _FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
     "metadata": _json_object,
     "adjudicated_by": _text,
     "noise_treatment": _text,
+    "tie_probability": _probability,
+}
+_UNDECIDED_FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
+    "id": _text,
+    "prompt": _messages,
+    "completion_a": _messages,
+    "completion_b": _messages,
+    "undecided": _one_of(*UNDECIDED),
+    "preference": _preference,
+    "probability": _probability,
+    "source": _one_of(*SOURCES),
+    "n_annotators": _count,
+    "n_judges": _count,
+    "votes": _votes,
+    "generator_a": _text_or_none,
+    "generator_b": _text_or_none,
+    "group": _text,
+    "split": _one_of(*SPLITS),
+    "metadata": _json_object,
+    "adjudicated_by": _text,
+    "noise_treatment": _text,
+    "tie_probability": _probability,
 }

@@ -24,10 +24,13 @@ from django.db.models import Max
 from django.db.models.functions import Collate
 
 from annotate.models import Adjudication, Comparison, Judgement, Rater
+from curation.exports.candidates import Candidate, Decision, Treatment
 from curation.exports.card import RaterFacts, Statistics
 from curation.exports.files import ROW_GROUP_ROWS, Chain, RowsDigest, ndjson_line
-from curation.exports.recipe import Candidate, Decision, Dropped, Recipe, Treatment, count_dropped, select
-from curation.exports.schema import SCHEMA, SPLITS, Row, VoteRow
+from curation.exports.following import count_dropped, follow
+from curation.exports.recipe import Recipe
+from curation.exports.rules import Dropped
+from curation.exports.schema import SCHEMA, SPLITS, VoteRow
 from curation.models import Dataset, DatasetRow, DatasetVersion, DroppedRow, NoiseDecision, NoiseScore, VersionFile
 from curation.stats import Aggregate, Estimate, Votes
 from tiebreak.accounts.models import Project
@@ -131,9 +134,10 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
     execution.progress(0, total, note="following the recipe")
     digest, links, statistics, causes = RowsDigest(), Chain(), Statistics(), Counter[str]()
     position = seen = 0
-    batch: list[Row | Dropped] = []
+    batch: list[Any] = []
     ids: dict[str, int] = {}
-    for verdict in select(recipe, material.candidates(ids)):
+    for made in follow(recipe, material.candidates(ids)):
+        verdict: Any = made if isinstance(made, Dropped) else made.row
         batch.append(verdict)
         if isinstance(verdict, Dropped):
             causes[verdict.rule] += 1
@@ -193,7 +197,7 @@ def _told(version: DatasetVersion) -> Mapping[str, Any]:
 def _store(
     execution: Execution,
     version: DatasetVersion,
-    batch: Sequence[Row | Dropped],
+    batch: Sequence[Any],
     ids: dict[str, int],
     position: int,
     links: Chain,
@@ -224,7 +228,6 @@ def _store(
             for d in batch
             if isinstance(d, Dropped)
         )
-    ids.clear()
     return len(rows)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.exports.recipe import Candidate, Recipe, apply
+from curation.exports.candidates import Candidate
+from curation.exports.following import apply
+from curation.exports.recipe import Recipe
 from curation.exports.schema import Message, Row, VoteRow
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.exports.recipe import Built, Candidate, Decision, NoiseRule, Recipe, SplitRule, Treatment, apply
+from curation.exports.candidates import Candidate, Decision, Treatment
+from curation.exports.following import Built, apply
+from curation.exports.recipe import NoiseRule, Recipe, SplitRule
 from curation.exports.schema import normalise
 from curation.exports.splits import assign_split
 from tests.curation.exports.rows import candidate, message, row, vote
@@ -156,7 +158,7 @@ def test_without_judges_their_votes_neither_count_nor_appear() -> None:
         ({"split": {"trian": 0.8}}, "split.trian"),
         ({"method": "median"}, "method"),
         ({"target": "rank"}, "target"),
-        ({"ties": "keep"}, "ties"),
+        ({"ties": "half"}, "ties"),
         ({"min_annotators": -1}, "min_annotators"),
         ({"min_annotators": True}, "min_annotators"),
         ({"min_annotators": "2"}, "min_annotators"),
