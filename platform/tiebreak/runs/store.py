@@ -1,7 +1,8 @@
 """The content-addressed file store: a file is named by the SHA-256 of its bytes and never changes.
 
 A file is written beside its place, flushed to disk and renamed into it: a full disk or a kill leaves nothing half-
-written under a final name. The row is made last, so a row always has its file.
+written under a final name. With TIEBREAK_STORAGE_URL it goes up into the bucket instead, when it is whole. The row is
+made last, so a row always has its file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +21,23 @@ from django.conf import settings
 
 from tiebreak.core.errors import NotFound, Unavailable
 
+from .buckets import Bucket, bucket
 from .models import Artifact
 
 INCOMING: Final = ".incoming-"
 LEFT_AFTER: Final = 24 * 3600.0  # seconds; no write takes that long
+LINK_LASTS: Final = 3600  # seconds; what has begun goes on after it
 
 
 def root() -> Path:
+    """Where files are kept; with a bucket, where they are while they are written."""
     return Path(settings.STORAGES["default"]["OPTIONS"]["location"])
+
+
+def remote() -> Bucket | None:
+    """The bucket that holds the files, where they are not on this machine's disk."""
+    env = settings.ENV
+    return None if env.storage_url is None else bucket(env.storage_url, env.egress_allow)
 
 
 def path_of(sha256: str) -> Path:
@@ -89,10 +100,14 @@ def writing(media_type: str) -> Iterator[Incoming]:
             raw.flush()
             os.fsync(raw.fileno())
         digest = hashing.digest.hexdigest()
-        final = path_of(digest)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, final)
-        temporary = ""
+        away = remote()
+        if away is not None:
+            away.send(Path(temporary), digest, media_type)
+        else:
+            final = path_of(digest)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, final)
+            temporary = ""
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable(
@@ -124,9 +139,41 @@ def put(data: bytes, media_type: str) -> Artifact:
 
 
 def open_artifact(artifact: Artifact) -> IO[bytes]:
-    """Raises NotFound with the path where the file has gone (a lost disk, say)."""
+    """To read and to seek in. Raises NotFound with the path where the file has gone (a lost disk, say); from a bucket,
+    with the first byte that is read.
+    """
+    away = remote()
+    if away is not None:
+        return away.open(artifact.sha256, artifact.size)
     path = path_of(artifact.sha256)
     try:
         return path.open("rb")
     except FileNotFoundError:
         raise NotFound(f"The file {artifact.sha256} is not in the store at {root()}.", code="file_lost") from None
+
+
+@contextmanager
+def on_disk(artifact: Artifact) -> Iterator[Path]:
+    """The file's path for what reads no stream: its own place, or a copy of it from the bucket that goes afterwards."""
+    if remote() is None:
+        open_artifact(artifact).close()  # says so where it has gone
+        yield path_of(artifact.sha256)
+        return
+    root().mkdir(parents=True, exist_ok=True)
+    with open_artifact(artifact) as source, tempfile.NamedTemporaryFile(dir=root(), prefix=INCOMING) as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def link(artifact: Artifact, *, name: str) -> str | None:
+    """A signed address in the bucket that gives the file for an hour; None where the files are on our own disk."""
+    away = remote()
+    if away is None:
+        return None
+    return away.link(artifact.sha256, name=name, media_type=artifact.media_type, seconds=LINK_LASTS)
+
+
+def remove(sha256: str) -> None:
+    """Take a file's bytes out of the store, where they are. Its row must have gone before: nothing refers to it then."""
+    path_of(sha256).unlink(missing_ok=True)
