@@ -14,7 +14,7 @@ SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 SOURCES: Final = ("human", "judge", "mixed")
 KINDS: Final = ("annotator", "judge")
 UNDECIDED: Final = ("tie", "both_bad")
-OPTIONAL: Final = ("adjudicated_by", "noise_treatment", "tie_probability")
+OPTIONAL: Final = ("adjudicated_by", "noise_treatment", "tie_probability", "withdrawn_votes")
 
 
 class Message(TypedDict):
@@ -88,6 +88,7 @@ class Undecided(TypedDict):
     adjudicated_by: NotRequired[str]
     noise_treatment: NotRequired[str]
     tie_probability: NotRequired[float]
+    withdrawn_votes: NotRequired[int]
 
 
 Native = Row | Undecided
@@ -128,6 +129,7 @@ SCHEMA: Final = pa.schema(
         pa.field("adjudicated_by", pa.string()),
         pa.field("noise_treatment", pa.string()),
         pa.field("tie_probability", pa.float64()),
+        pa.field("withdrawn_votes", pa.int32()),
     ]
 )
 UNDECIDED_SCHEMA: Final = pa.schema(
@@ -151,6 +153,7 @@ UNDECIDED_SCHEMA: Final = pa.schema(
         pa.field("adjudicated_by", pa.string()),
         pa.field("noise_treatment", pa.string()),
         pa.field("tie_probability", pa.float64()),
+        pa.field("withdrawn_votes", pa.int32()),
     ]
 )
 
@@ -310,6 +313,7 @@ _FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
     "adjudicated_by": _text,
     "noise_treatment": _text,
     "tie_probability": _probability,
+    "withdrawn_votes": _count,
 }
 _UNDECIDED_FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
     "id": _text,
@@ -331,4 +335,5 @@ _UNDECIDED_FIELDS: Final[Mapping[str, Callable[[str, object], object]]] = {
     "adjudicated_by": _text,
     "noise_treatment": _text,
     "tie_probability": _probability,
+    "withdrawn_votes": _count,
 }
