@@ -33,7 +33,7 @@ from models_rt.rewards.evaluation import evaluate as measure
 from models_rt.rewards.evaluation import margins_of
 from models_rt.rewards.training import out_of_fold
 from models_rt.rewards.training import train as fit
-from tiebreak.core.errors import Conflict, Invalid, NotFound
+from tiebreak.core.errors import Conflict, Invalid
 from tiebreak.core.models import record
 from tiebreak.runs import store
 from tiebreak.runs.ledger import Execution
@@ -77,23 +77,19 @@ def _config(version: DatasetVersion, execution: Execution) -> TrainConfig:
 def _rows(version: DatasetVersion) -> Iterator[PreferenceRow]:
     """The version as training reads it, from its own immutable files."""
     for file in version.files.select_related("artifact").order_by("name"):
-        path = store.path_of(file.artifact_id)
-        if not path.exists():
-            raise NotFound(
-                f"The file {file.name} of {version} is not in the store at {store.root()}.", code="file_lost"
-            )
-        for row in read_parquet(path):
-            yield PreferenceRow(
-                id=row["id"],
-                prompt=tuple(row["prompt"]),
-                chosen=row["chosen"][-1]["content"],
-                rejected=row["rejected"][-1]["content"],
-                margin=row["margin"],
-                weight=1.0,
-                split=row["split"],
-                group=row["group"],
-                probability=row["probability"],
-            )
+        with store.on_disk(file.artifact) as path:
+            for row in read_parquet(path):
+                yield PreferenceRow(
+                    id=row["id"],
+                    prompt=tuple(row["prompt"]),
+                    chosen=row["chosen"][-1]["content"],
+                    rejected=row["rejected"][-1]["content"],
+                    margin=row["margin"],
+                    weight=1.0,
+                    split=row["split"],
+                    group=row["group"],
+                    probability=row["probability"],
+                )
 
 
 def _cache() -> Path:

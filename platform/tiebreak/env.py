@@ -25,6 +25,7 @@ KNOWN: Final = (
     "SECRET_KEY",
     "TIEBREAK_DATA",
     "TIEBREAK_STORAGE",
+    "TIEBREAK_STORAGE_URL",
     "TIEBREAK_DEBUG",
     "TIEBREAK_HTTPS",
     "TIEBREAK_ALLOWED_HOSTS",
@@ -76,6 +77,18 @@ class EnvError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """A bucket of S3-compatible storage. Credentials are not ours to hold: boto3 finds them."""
+
+    bucket: str
+    prefix: str = ""
+    """Ends with a slash, or is empty."""
+    endpoint: str = ""
+    """Empty: AWS's own."""
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Env:
     """Everything that differs between machines."""
 
@@ -89,6 +102,7 @@ class Env:
     csrf_origins: list[str]
     data_dir: Path
     storage_dir: Path
+    storage_url: Storage | None
     egress_allow: tuple[str, ...]
     embedded_postgres: bool
     embedded_redis: bool
@@ -119,6 +133,7 @@ def read(environ: Mapping[str, str]) -> Env:
     databases = {"default": database_settings(database)} if database else {}
     brokers = (redis_url(redis), broker_url(redis)) if redis else None
     storage = _directory(environ, "TIEBREAK_STORAGE", data_dir / "files")
+    bucket = storage_url(environ["TIEBREAK_STORAGE_URL"]) if environ.get("TIEBREAK_STORAGE_URL") else None
     egress = tuple(_egress(entry) for entry in _items(environ, "TIEBREAK_EGRESS_ALLOW"))
     origins = [_origin(item) for item in _items(environ, "TIEBREAK_CSRF_ORIGINS")]
     debug = _flag(environ, "TIEBREAK_DEBUG")
@@ -138,6 +153,7 @@ def read(environ: Mapping[str, str]) -> Env:
         csrf_origins=origins,
         data_dir=data_dir,
         storage_dir=storage,
+        storage_url=bucket,
         egress_allow=egress,
         embedded_postgres=not database,
         embedded_redis=not redis,
@@ -195,6 +211,24 @@ def broker_url(url: str) -> str:
 
 
 # --- one variable each ------------------------------------------------------------------------------------------------
+
+
+def storage_url(url: str) -> Storage:
+    """`s3://bucket/prefix?endpoint=https://minio.example.org&region=eu-west-1`; prefix and options may be missing."""
+    example = "s3://bucket/prefix?endpoint=https://host&region=name"
+    parts = _split(url, "TIEBREAK_STORAGE_URL", ("s3",), example)
+    options = dict(_query(parts, "TIEBREAK_STORAGE_URL"))
+    endpoint, region = options.pop("endpoint", ""), options.pop("region", "")
+    if unknown := sorted(options):
+        raise EnvError("TIEBREAK_STORAGE_URL", "no options but endpoint and region", unknown[0])
+    if "@" in parts.netloc or "@" in urlsplit(endpoint).netloc:
+        raise EnvError("TIEBREAK_STORAGE_URL", "no credentials in it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc):
+        raise EnvError("TIEBREAK_STORAGE_URL", f"a bucket's name, as in {example}", parts.netloc)
+    if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).netloc):
+        raise EnvError("TIEBREAK_STORAGE_URL", "an http or https endpoint", endpoint)
+    prefix = parts.path.strip("/")
+    return Storage(parts.netloc, f"{prefix}/" if prefix else "", endpoint, region)
 
 
 def _refuse_misspelt(environ: Mapping[str, str]) -> None:

@@ -91,6 +91,27 @@ def check_url(url: str, allowed: Allowed, *, field: str = "url") -> str:
     return url
 
 
+def check_host(url: str, allowed: Allowed, *, field: str = "url") -> str:
+    """`check_url`, and every address that the name has now. For clients that resolve it again by themselves, and
+    so for URLs of the operator's own alone. Raises Invalid, also where nobody knows the name.
+    """
+    check_url(url, allowed, field=field)
+    host, port, _ = _parts(url, field)
+    if allowed.host(host, port):
+        return url
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise Invalid(f"{field}: {host} cannot be resolved ({error}).", field=field) from None
+    if refused := sorted(a for a in found if not (is_public(a) or allowed.address(a))):
+        raise Invalid(
+            f"{field}: {host} resolves to {refused[0]}, which is not a public address; "
+            "list it in TIEBREAK_EGRESS_ALLOW if you mean it.",
+            field=field,
+        )
+    return url
+
+
 def _parts(url: str, field: str) -> tuple[str, int, str]:
     """Host, port and scheme of a URL that every parser reads alike; raises Invalid for any other."""
     if "\\" in url or not all(33 <= ord(c) < 127 for c in url):

@@ -175,5 +175,9 @@ def link(artifact: Artifact, *, name: str) -> str | None:
 
 
 def remove(sha256: str) -> None:
-    """Take a file's bytes out of the store, where they are. Its row must have gone before: nothing refers to it then."""
-    path_of(sha256).unlink(missing_ok=True)
+    """Take a file's bytes out of the store. Its row must have gone before: nothing refers to it then."""
+    away = remote()
+    if away is not None:
+        away.remove(sha256)
+    else:
+        path_of(sha256).unlink(missing_ok=True)
