@@ -7,17 +7,19 @@ run repeats an item only where it is all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.exports.words import BLANKLESS, Grams, HashArray, hashes, words
+from curation.exports.words import LONG, HashArray, IntArray, Reader, Words, fold
 
-CHARACTERS: Final = 50
+BoolArray = npt.NDArray[np.bool_]
+
 TOLD: Final = 60
 """Characters of the overlap that a cause names."""
+_HELD: Final = {"words": "a run of words", "characters": "a run of characters", "whole": "all of a text"}
 
 
 class Overlap(NamedTuple):
@@ -27,114 +29,119 @@ class Overlap(NamedTuple):
     item: int
     """Position of the item in its set, from 0."""
     text: str
-    """Where the overlap begins: words as they are matched."""
+    """The words in common, as they are matched."""
     kind: str
     """words, characters or whole"""
+    place: int = 0
+    """Which of the texts asked about."""
 
     @property
     def cause(self) -> str:
-        held = {"words": "a run of words", "characters": "a run of characters", "whole": "all its text"}[self.kind]
         told = self.text if len(self.text) <= TOLD else self.text[:TOLD].rstrip() + "…"
-        return f"shares {held} with {self.name}, item {self.item + 1}: “{told}”"
-
-
-class _Streams(NamedTuple):
-    """A text's words, and the characters of what it writes without blanks."""
-
-    words: Sequence[bytes]
-    characters: Sequence[bytes]
-
-
-def _streams(text: str) -> _Streams:
-    found = words(text)
-    if text.isascii() and len(text) < CHARACTERS:
-        return _Streams(found, ())
-    apart = [_blankless(word) for word in found]
-    if not any(apart):
-        return _Streams(found, ())
-    spaced = [word for word, split in zip(found, apart, strict=True) if not split]
-    return _Streams(
-        spaced, [c.encode() for word, split in zip(found, apart, strict=True) if split for c in word.decode()]
-    )
-
-
-def _blankless(word: bytes) -> bool:
-    return len(word) >= CHARACTERS or (word[0] >= 0xE0 and BLANKLESS.match(word.decode()) is not None)
+        return f"shares {_HELD[self.kind]} with {self.name}, item {self.item + 1}: “{told}”"
 
 
 class Contamination:
     """Evaluation sets by name, each a collection of texts, against which rows are held.
 
-    Keeps 12 bytes for each run of words of the sets, and a table of 16 bits a run that most texts do not get past.
+    Keeps 12 bytes for each run of the sets, and a table of 16 to 32 that most runs of other texts do not get past.
     """
 
     def __init__(self, sets: Mapping[str, Iterable[str]], words: int = 13) -> None:
         if words < 1:
             raise ValueError("words", "1 or more", words)
-        self.words = words
-        self.names = tuple(sets)
+        self.words, self.names = words, tuple(sets)
         self.items: list[tuple[int, int]] = []
-        self.grams = Grams()
-        self._whole: dict[bytes, int] = {}
-        spaced, blankless = _Index(), _Index()
+        self._reader = Reader()
+        index = {kind: _Index() for kind in _HELD}
         for number, name in enumerate(self.names):
             for item, text in enumerate(sets[name]):
-                self._add(text, (number, item), spaced, blankless)
-        self._runs = {"words": spaced.closed(), "characters": blankless.closed()}
-
-    def _add(self, text: str, at: tuple[int, int], spaced: _Index, blankless: _Index) -> None:
-        found = _streams(text)
-        code = len(self.items)
-        self.items.append(at)
-        runs = self._of(found.words, self.words), self._of(found.characters, CHARACTERS)
-        spaced.add(runs[0], code)
-        blankless.add(runs[1], code)
-        if not len(runs[0]) and not len(runs[1]) and any(found):
-            self._whole.setdefault(_key(found), code)
-
-    def _of(self, stream: Sequence[bytes], length: int) -> HashArray:
-        starts = np.arange(max(0, len(stream) - length + 1))
-        return self.grams.of(hashes(stream), starts, length) if len(starts) else np.zeros(0, dtype=np.uint64)
-
-    def overlap(self, texts: Sequence[str]) -> Overlap | None:
-        """The first overlap that any of a row's texts has with any of the sets; None where there is none."""
-        return next(self._overlaps(texts), None)
+                for kind, runs in self._runs(self._reader.words([fold(text)])).items():
+                    index[kind].add(runs.hashes, len(self.items))
+                self.items.append((number, item))
+        self._index = {kind: each.closed() for kind, each in index.items()}
 
     def cause(self, texts: Sequence[str]) -> str | None:
-        """`overlap`, told: the set, the item and where the overlap begins."""
-        found = self.overlap(texts)
-        return None if found is None else found.cause
+        """Why a row of these texts is contaminated: set, item and where the overlap begins; None if it is not."""
+        found = self.overlaps(texts)
+        return found[0].cause if found else None
 
-    def _overlaps(self, texts: Iterable[str]) -> Iterator[Overlap]:
-        for text in texts:
-            found = _streams(text)
-            whole = self._whole.get(_key(found)) if self._whole else None
-            if whole is not None:
-                yield self._told(whole, b" ".join(words(text)), "whole")
-            for kind, stream, length, blank in (
-                ("words", found.words, self.words, b" "),
-                ("characters", found.characters, CHARACTERS, b""),
-            ):
-                hit = self._runs[kind].look(self._of(stream, length))
-                if hit is not None:
-                    yield self._told(hit.code, blank.join(stream[hit.place : hit.place + length]), kind)
+    def causes(self, rows: Sequence[Sequence[str]]) -> list[str | None]:
+        """`cause` of each of many rows, faster than one at a time."""
+        owner = [number for number, texts in enumerate(rows) for _ in texts]
+        told: list[str | None] = [None] * len(rows)
+        for found in reversed(self.overlaps([text for texts in rows for text in texts])):
+            told[owner[found.place]] = found.cause
+        return told
 
-    def _told(self, code: int, text: bytes, kind: str) -> Overlap:
-        number, item = self.items[code]
-        return Overlap(self.names[number], item, text.decode(), kind)
+    def overlaps(self, texts: Sequence[str]) -> list[Overlap]:
+        """The first overlap of each of the texts that has one, in their order."""
+        folded = list(map(fold, texts))
+        suspects = np.flatnonzero(self._touched(folded)).tolist()
+        return [self._overlap(place, folded[place]) for place in suspects]
+
+    def _touched(self, folded: Sequence[bytes]) -> BoolArray:
+        """[m] whether a text has a run of any set: of all texts at once."""
+        found = self._reader.words(folded)
+        text = np.repeat(np.arange(len(folded)), found.lengths)
+        whole = self._reader.runs(found.hashes, np.cumsum(found.lengths) - found.lengths, found.lengths)
+        touched = self._index["whole"].holds(whole) & (found.lengths > 0)
+        for kind, mine, length in (("words", ~found.single, self.words), ("characters", found.single, LONG)):
+            places = np.flatnonzero(mine)
+            owner = text[places]
+            starts = (
+                np.flatnonzero(owner[: len(owner) - length + 1] == owner[length - 1 :])
+                if length <= len(owner)
+                else owner[:0]
+            )
+            held = self._index[kind].holds(self._reader.runs(found.hashes[places], starts, length))
+            touched[owner[starts[held]]] = True
+        return touched
+
+    def _overlap(self, place: int, folded: bytes) -> Overlap:
+        """What is known to be there: the first run of the text, words before characters."""
+        found = self._reader.words([folded])
+        for kind, runs in self._runs(found).items():
+            held = np.flatnonzero(self._index[kind].holds(runs.hashes))
+            if len(held):
+                number, item = self.items[self._index[kind].code(runs.hashes[held[0]])]
+                return Overlap(self.names[number], item, _text(folded, found, runs.places[held[0]]), kind, place)
+        raise AssertionError("a text was held to overlap and does not")
+
+    def _runs(self, found: Words) -> dict[str, _Runs]:
+        """The runs of one text by their kind; of a text too short for any, itself."""
+        runs = {
+            "words": self._cut(found, np.flatnonzero(~found.single), self.words),
+            "characters": self._cut(found, np.flatnonzero(found.single), LONG),
+        }
+        if len(found.hashes) and not any(len(each.hashes) for each in runs.values()):
+            return {"whole": self._cut(found, np.arange(len(found.hashes)), len(found.hashes))}
+        return runs
+
+    def _cut(self, found: Words, places: IntArray, length: int) -> _Runs:
+        starts = np.arange(max(0, len(places) - length + 1))
+        within = np.lib.stride_tricks.sliding_window_view(places, length) if len(starts) else places[:0, None]
+        return _Runs(self._reader.runs(found.hashes[places], starts, length), within)
 
 
-def _key(streams: _Streams) -> bytes:
-    return b" ".join(streams.words) + b"\0" + b"".join(streams.characters)
+class _Runs(NamedTuple):
+    hashes: HashArray
+    """[k]"""
+    places: IntArray
+    """[k, length] which words of the text"""
 
 
-class _Hit(NamedTuple):
-    code: int
-    place: int
+def _text(folded: bytes, found: Words, places: IntArray) -> str:
+    """The words at these places, with a blank between two unless they are characters."""
+    told = []
+    for place in places.tolist():
+        told.append(folded[found.starts[place] : found.ends[place]].decode())
+        told.append("" if found.single[place] else " ")
+    return "".join(told).strip()
 
 
 class _Index:
-    """Runs of words, by their hashes in order, and the item that each is first seen in."""
+    """Runs by their hashes in order, and the item that each is first seen in."""
 
     def __init__(self) -> None:
         self._parts: list[HashArray] = []
@@ -154,20 +161,22 @@ class _Index:
             self.runs, first = np.unique(np.concatenate(self._parts), return_index=True)
             self.codes = np.concatenate(self._codes)[first]
             self.likely = np.zeros(1 << (16 * len(self.runs) - 1).bit_length(), dtype=np.bool_)
-            self.likely[self.runs & self._mask] = True
+            self.likely[self._slots(self.runs)] = True
         self._parts, self._codes = [], []
         return self
 
-    @property
-    def _mask(self) -> np.uint64:
-        return np.uint64(len(self.likely) - 1)
+    def _slots(self, runs: HashArray) -> HashArray:
+        return runs & np.uint64(len(self.likely) - 1)
 
-    def look(self, runs: HashArray) -> _Hit | None:
-        """The first of the runs that is here."""
-        if not len(runs) or not len(self.runs):
-            return None
-        for place in np.flatnonzero(self.likely[runs & self._mask]).tolist():
-            at = int(np.searchsorted(self.runs, runs[place]))
-            if at < len(self.runs) and self.runs[at] == runs[place]:
-                return _Hit(int(self.codes[at]), place)
-        return None
+    def holds(self, runs: HashArray) -> BoolArray:
+        """[k] which of the runs are here."""
+        held = self.likely[self._slots(runs)]
+        likely = np.flatnonzero(held)
+        if len(likely):
+            at = np.minimum(np.searchsorted(self.runs, runs[likely]), len(self.runs) - 1)
+            held[likely] = self.runs[at] == runs[likely]
+        return held
+
+    def code(self, run: np.uint64) -> int:
+        """The item of a run that is here."""
+        return int(self.codes[np.searchsorted(self.runs, run)])

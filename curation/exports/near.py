@@ -13,13 +13,13 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.exports.contamination import Contamination
-from curation.exports.words import Grams, HashArray, hashes, words
+from curation.exports.words import HashArray, Reader, Words, fold
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -36,8 +36,8 @@ RECALL: Final = 0.99
 """Of pairs exactly as alike as the threshold, the share that is looked at, at least; of more alike ones, more."""
 BLOCK: Final = 4096
 """Texts whose keys stand together in a file."""
-AT_ONCE: Final = 1 << 16
-"""Words sketched at once, about: the memory that it takes."""
+AT_ONCE: Final = 1 << 17
+"""Characters sketched at once, about; a longer text is sketched alone."""
 VERIFIED: Final = 1 << 21
 """Shingles held against each other at once, about."""
 ROUNDS: Final = 8
@@ -159,18 +159,18 @@ class _Writer:
     def __init__(self, plan: Plan, folder: str, name: str) -> None:
         self.plan, self.at, self.n = plan, Sketches(folder, name, 0), 0
         self.factors, self.shifts = plan.functions()
-        self.grams = Grams()
-        self.held: list[HashArray] = []
-        self.words = 0
+        self.reader = Reader()
+        self.held: list[bytes] = []
+        self.bytes = 0
         self.block: list[HashArray] = []
         self.files = {kind: self.at.path(kind).open("wb") for kind in ("keys", "sizes", "shingles")}
         self.close = weakref.finalize(self, _close, list(self.files.values()))
 
     def add(self, text: str) -> None:
-        self.held.append(hashes(words(text)))
-        self.words += len(self.held[-1])
+        self.held.append(fold(text))
+        self.bytes += len(self.held[-1])
         self.n += 1
-        if self.words >= AT_ONCE or self.n % BLOCK == 0:
+        if self.bytes >= AT_ONCE or self.n % BLOCK == 0:
             self._sketch()
 
     def end(self) -> Sketches:
@@ -184,24 +184,33 @@ class _Writer:
     def _sketch(self) -> None:
         if not self.held:
             return
-        lengths = np.array([len(each) for each in self.held])
-        flat = np.concatenate(self.held)
-        shingles, sizes = _shingles(self.grams, flat, lengths)
-        self.files["sizes"].write(sizes.tobytes())
+        found = self.reader.words(self.held)
+        shingles, sizes = self._shingles(found)
+        whole = self.reader.runs(found.hashes, np.cumsum(found.lengths) - found.lengths, found.lengths)
+        self.files["sizes"].write(sizes.astype(np.uint32).tobytes())
         self.files["shingles"].write(shingles.tobytes())
-        whole = self.grams.of(flat, np.cumsum(lengths) - lengths, lengths)
         self.block.append(np.vstack([whole[None], self._bands(shingles, sizes)]))
-        self.held, self.words = [], 0
+        self.held, self.bytes = [], 0
         if self.n % BLOCK == 0:
             self._write()
 
-    def _bands(self, shingles: Shingles, sizes: Shingles) -> HashArray:
+    def _shingles(self, found: Words) -> tuple[Shingles, IntArray]:
+        """The shingles of the texts, one text after the other, and [m] how many each has.
+
+        A text of fewer than `SHINGLE` words has one, all of it.
+        """
+        sizes = np.where(found.lengths >= SHINGLE, found.lengths - SHINGLE + 1, np.minimum(found.lengths, 1))
+        starts = _ranges(np.cumsum(found.lengths) - found.lengths, sizes)
+        runs = self.reader.runs(found.hashes, starts, np.repeat(np.minimum(found.lengths, SHINGLE), sizes))
+        return (runs >> np.uint64(32)).astype(np.uint32), sizes
+
+    def _bands(self, shingles: Shingles, sizes: IntArray) -> HashArray:
         """[bands, m] a number for the smallest hashes of each band; 0 for a text without words."""
         keys = np.zeros((self.plan.bands, len(sizes)), dtype=np.uint64)
         some = np.flatnonzero(sizes)
         if not len(some):
             return keys
-        starts = (np.cumsum(sizes, dtype=np.int64) - sizes)[some]
+        starts = (np.cumsum(sizes) - sizes)[some]
         for i, (factor, shift) in enumerate(zip(self.factors, self.shifts, strict=True)):
             band = i // self.plan.rows
             least = np.minimum.reduceat(shingles * factor + shift, starts).astype(np.uint64)
@@ -217,21 +226,6 @@ class _Writer:
 def _close(files: Sequence[BinaryIO]) -> None:
     for file in files:
         file.close()
-
-
-def _shingles(grams: Grams, flat: HashArray, lengths: IntArray) -> tuple[Shingles, Shingles]:
-    """The texts' sets of shingles, one after the other and each in order, and [m] how many each has.
-
-    A text of fewer than `SHINGLE` words has one, all of it.
-    """
-    counts = np.where(lengths >= SHINGLE, lengths - SHINGLE + 1, np.minimum(lengths, 1))
-    text = np.repeat(np.arange(len(lengths)), counts)
-    within = np.arange(len(text)) - (np.cumsum(counts) - counts)[text]
-    starts = (np.cumsum(lengths) - lengths)[text] + within
-    runs = grams.of(flat, starts, np.minimum(lengths, SHINGLE)[text])
-    ordered = np.unique(text.astype(np.uint64) << np.uint64(32) | runs >> np.uint64(32))
-    sizes = np.bincount(ordered >> np.uint64(32), minlength=len(lengths)).astype(np.uint32)
-    return ordered.astype(np.uint32), sizes
 
 
 def sketch(texts: Iterable[str], plan: Plan, folder: Path | str, name: str) -> Sketches:
@@ -270,7 +264,7 @@ def pairs_of(keys: HashArray, among: BoolArray) -> HashArray:
     fresh = np.arange(len(order))
     fresh[again] = 0
     first = np.maximum.accumulate(fresh)[again]
-    return np.unique(np.concatenate([_packed(order[first], order[again]), _packed(order[again - 1], order[again])]))
+    return _distinct(np.concatenate([_packed(order[first], order[again]), _packed(order[again - 1], order[again])]))
 
 
 def band_pairs(band: int, parts: Sequence[Sketches], plan: Plan, among: BoolArray) -> HashArray:
@@ -283,7 +277,7 @@ def find(
     """What the texts of all parts repeat, in the order of the parts. ``by_band`` gives the pairs of each band among the
     texts that it is told; a cluster's workers can do that, a band each."""
     sizes = sizes_of(parts)
-    shelf = _Shelf(parts, sizes, plan.threshold)
+    shelf = _Shelf(parts, sizes)
     if by_band is None:
         return resolve(
             keys_of(parts, plan, -1),
@@ -311,7 +305,7 @@ def resolve(
     among[_right(same)] = False
     looked = np.zeros(0, dtype=np.uint64)
     for pairs in by_band(among):
-        looked = np.union1d(looked, pairs)
+        looked = _distinct(np.concatenate([looked, pairs]))
     links = _links(
         np.concatenate([same, looked]), np.concatenate([np.ones(len(same)), _checked(looked, alike)]), threshold
     )
@@ -320,7 +314,7 @@ def resolve(
         further = np.setdiff1d(_further(links, near), looked)
         if not len(further):
             break
-        looked = np.union1d(looked, further)
+        looked = _distinct(np.concatenate([looked, further]))
         links = _joined(links, _links(further, _checked(further, alike), threshold))
         near = _settled(links, len(whole))
     return Found(near, links)
@@ -366,10 +360,18 @@ def _further(links: Links, near: Near) -> HashArray:
     """What kept texts are linked to repeats others: pairs of those others with them."""
     beyond = near.first[links.left]
     open_ = (near.first[links.right] < 0) & (beyond >= 0)
-    return np.unique(_packed(beyond[open_], links.right[open_]))
+    return _distinct(_packed(beyond[open_], links.right[open_]))
 
 
-def _packed(left: IntArray, right: IntArray) -> HashArray:
+def _distinct(values: HashArray) -> HashArray:
+    """In order, each once; on numbers as many and as different as these, faster than `np.unique`."""
+    ordered = np.sort(values)
+    fresh = np.ones(len(ordered), dtype=bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return ordered[fresh]
+
+
+def _packed(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> HashArray:
     return left.astype(np.uint64) << np.uint64(32) | right.astype(np.uint64)
 
 
@@ -384,31 +386,28 @@ def _right(pairs: HashArray) -> IntArray:
 class _Shelf:
     """The shingles of all parts, read where they are needed."""
 
-    def __init__(self, parts: Sequence[Sketches], sizes: Shingles, threshold: float) -> None:
-        self.parts, self.sizes, self.threshold = parts, sizes, threshold
+    def __init__(self, parts: Sequence[Sketches], sizes: Shingles) -> None:
+        self.parts, self.sizes = parts, sizes
         self.begins = np.cumsum([0, *(part.n for part in parts)])
-        ends = np.cumsum(sizes, dtype=np.int64)
-        self.starts = ends - sizes
+        self.starts = np.cumsum(sizes, dtype=np.int64) - sizes
 
     def alike(self, left: IntArray, right: IntArray) -> FloatArray:
-        """Jaccard similarity of the pairs' sets; 0, unread, where their sizes alone keep it below the threshold."""
-        small = np.minimum(self.sizes[left], self.sizes[right])
-        large = np.maximum(self.sizes[left], self.sizes[right])
-        found = np.zeros(len(left))
-        todo = np.flatnonzero(small >= self.threshold * large)
-        work = np.cumsum(self.sizes[left[todo]].astype(np.int64) + self.sizes[right[todo]])
-        for some in np.split(todo, np.flatnonzero(np.diff(work // VERIFIED)) + 1):
-            found[some] = self._jaccard(left[some], right[some])
-        return found
+        """Jaccard similarity of the pairs' sets of shingles."""
+        work = np.cumsum(self.sizes[left].astype(np.int64) + self.sizes[right])
+        cuts = np.flatnonzero(np.diff(work // VERIFIED)) + 1
+        some = zip(np.split(left, cuts), np.split(right, cuts), strict=True)
+        return np.concatenate([self._jaccard(*pairs) for pairs in some])
 
     def _jaccard(self, left: IntArray, right: IntArray) -> FloatArray:
-        pair = np.arange(len(left), dtype=np.uint64)
+        n = len(left)
         rows = np.concatenate([left, right])
-        held = np.repeat(np.tile(pair, 2), self.sizes[rows]) << np.uint64(32) | self._read(rows)
-        held.sort()
-        common = held[1:][held[1:] == held[:-1]] >> np.uint64(32)
-        both = np.bincount(common, minlength=len(left))
-        share: FloatArray = both / (self.sizes[left].astype(np.int64) + self.sizes[right] - both)
+        # Each text's set, the pairs' left ones before their right ones; then each pair's two sets beside each other.
+        sets = _distinct(_packed(np.repeat(np.arange(2 * n), self.sizes[rows]), self._read(rows)))
+        text = (sets >> np.uint64(32)).astype(np.int64)
+        sizes = np.bincount(text, minlength=2 * n)
+        held = np.sort(_packed(text % max(1, n), sets & np.uint64(0xFFFFFFFF)))
+        both = np.bincount(_left(held[1:][held[1:] == held[:-1]]), minlength=n)
+        share: FloatArray = both / (sizes[:n] + sizes[n:] - both)
         return share
 
     def _read(self, rows: IntArray) -> Shingles:
