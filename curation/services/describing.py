@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
 from typing import Any, NamedTuple
 
+from django.db.models import Q, Sum
+
 from annotate.models import Rater
-from curation.exports.card import CardFacts, RaterFacts, Statistics, render_card
-from curation.models import DatasetVersion
+from curation.exports.bias import Figures
+from curation.exports.card import render_card
+from curation.exports.cautions import cautions
+from curation.exports.facts import (
+    CardFacts,
+    Cost,
+    EvaluationFacts,
+    Guidelines,
+    JudgeFacts,
+    RaterFacts,
+    Statistics,
+)
+from curation.models import DatasetVersion, EvaluationSet, RoutingSettings, VersionFile, Withdrawal
 from curation.stats import Estimate
+from tiebreak.accounts.models import Project
+
+from .reading import agreement, said, sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,38 +56,148 @@ class Description(NamedTuple):
 
 
 def describe(version: DatasetVersion, statistics: Statistics, outcome: Outcome) -> Description:
-    """Of a version whose rows, dropped rows and files are stored; it is saved by whoever asks."""
-    facts = _facts(version, outcome)
-    return Description(render_card(facts, statistics), _figures(statistics, outcome))
+    """Of a version whose rows, dropped rows, files, contributions and work are stored; whoever asks saves it."""
+    facts = _facts(version, statistics, outcome)
+    return Description(render_card(facts, statistics), _figures(facts, statistics))
 
 
-def _facts(version: DatasetVersion, outcome: Outcome) -> CardFacts:
-    project = version.dataset.project
+def _facts(version: DatasetVersion, statistics: Statistics, outcome: Outcome) -> CardFacts:
+    dataset, project = version.dataset, version.dataset.project
+    judged = _Judged.of(version) if statistics.judge_votes else _Judged()
     return CardFacts(
-        name=version.dataset.name,
+        name=dataset.name,
         version=version.number,
         digest=outcome.rows_sha256,
+        chain=outcome.chain_sha256,
         recipe=version.recipe,
+        recipe_sha256=version.recipe_sha256,
+        code_version=version.code_version,
         dropped=outcome.dropped,
-        raters=outcome.raters if len(outcome.raters) <= 50 else (),
+        changed=outcome.changed,
+        raters=outcome.raters,
         agreement=outcome.agreement,
-        description=version.dataset.description or project.description,
-        license=version.dataset.licence or "other",
+        judges=judged.judges,
+        judge_accuracy=judged.accuracy,
+        audited=judged.audited,
+        muted=outcome.muted,
+        description=dataset.description or project.description,
+        license=dataset.licence or "other",
         simulated=Rater.objects.filter(project=project, simulated=True).exists(),
+        guidelines=_guidelines(version),
+        cost=_cost(version),
+        evaluations=list(_evaluations(version)),
+        withdrawn=Counter(Withdrawal.objects.filter(project=project).values_list("kind", flat=True)),
+        files=_files(version.files.filter(undecided=False)),
+        undecided_files=_files(version.files.filter(undecided=True)),
     )
 
 
-def _figures(statistics: Statistics, outcome: Outcome) -> dict[str, Any]:
+class _Judged(NamedTuple):
+    """The judges behind the rows, and how right they are by the audit of all that they labelled."""
+
+    judges: Sequence[JudgeFacts] = ()
+    accuracy: Estimate | None = None
+    audited: int = 0
+
+    @classmethod
+    def of(cls, version: DatasetVersion) -> _Judged:
+        project = version.dataset.project
+        known = sides.accuracy(project, audit=True)
+        unknown = Estimate(None, reason="no audited comparison was judged by it and by people")
+        there = version.contributions.filter(rater__kind=Rater.Kind.JUDGE).select_related("rater__judge__rubric")
+        judges = [
+            JudgeFacts(*_judge(row.rater), readings=row.judgements, accuracy=known.get(row.rater_id, unknown))
+            for row in there.order_by("rater__name")
+        ]
+        everything = said.read(project, texts=False)
+        return cls(judges, agreement.judge_accuracy(everything).corrected, int(everything.audit.sum()))
+
+
+def _judge(rater: Rater) -> tuple[str, str, str, str]:
+    """Name with version, kind, model, rubric; a judge of another tool has but its name."""
+    judge = rater.judge
+    if judge is None:
+        return rater.name, "", "", ""
+    rubric = f"{judge.rubric.name} v{judge.rubric.version}" if judge.rubric else ""
+    return str(judge), judge.kind, judge.model, rubric
+
+
+def _guidelines(version: DatasetVersion) -> list[Guidelines]:
+    """Those under which people said what the rows rest on; by their text, since a form changes by itself too."""
+    counted: Counter[tuple[int | None, str]] = Counter()
+    work = version.work.filter(kind=Rater.Kind.ANNOTATOR).select_related("form")
+    for row in work:
+        text = row.form.guidelines if row.form else ""
+        key = (row.form.guidelines_version if row.form else None, sha256(text.encode()).hexdigest() if text else "")
+        counted[key] += row.judgements
+    ordered = sorted(counted.items(), key=lambda item: (item[0][0] is None, item[0]))
+    return [Guidelines(number, digest, n) for (number, digest), n in ordered]
+
+
+def _cost(version: DatasetVersion) -> Cost | None:
+    people, judges = Q(kind=Rater.Kind.ANNOTATOR), Q(kind=Rater.Kind.JUDGE)
+    sums = version.work.aggregate(
+        judgements=Sum("judgements", filter=people, default=0),
+        timed=Sum("timed", filter=people, default=0),
+        seconds=Sum("seconds", filter=people, default=0.0),
+        readings=Sum("judgements", filter=judges, default=0),
+        priced=Sum("priced", filter=judges, default=0),
+        price=Sum("price", filter=judges, default=Decimal(0)),
+    )
+    if not sums["judgements"] and not sums["readings"]:
+        return None
+    settings = RoutingSettings.objects.filter(project=version.dataset.project_id).first() or RoutingSettings()
+    hourly = Decimal(settings.hourly_rate)
+    price = format(sums.pop("price").normalize(), "f")
+    return Cost(**sums, price=price, hourly=format(hourly.normalize(), "f") if hourly else None,
+                currency=settings.currency)  # fmt: skip
+
+
+def _evaluations(version: DatasetVersion) -> Iterable[EvaluationFacts]:
+    """The sets that the recipe holds rows against, each with the comparisons left out for what they share with it."""
+    rule = version.recipe.get("decontaminate") or {}
+    dropped = version.dropped_rows.filter(rule="decontaminate")
+    project: Project = version.dataset.project
+    for row in EvaluationSet.objects.filter(project=project, name__in=rule.get("against", ())).order_by("name"):
+        n = dropped.filter(cause__contains=f" with {row.name}, item ").count()
+        yield EvaluationFacts(row.name, row.texts, row.sha256, n)
+
+
+def _files(rows: Iterable[VersionFile]) -> dict[str, list[str]]:
+    """Split → names of its files that have rows, in their order."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.rows:
+            found.setdefault(row.split, []).append(row.name)
+    return found
+
+
+def _figures(facts: CardFacts, statistics: Statistics) -> dict[str, Any]:
+    bias, longer, first = statistics.bias.figures(), statistics.bias.longer["length"], statistics.bias.first
     figures = {
         "rows": statistics.n,
-        "groups": len(statistics.groups),
+        "groups": statistics.groups,
         "sources": dict(sorted(statistics.sources.items())),
-        "chosen_longer": statistics.chosen_longer,
-        "lengths_differ": statistics.lengths_differ,
-        "chosen_first": statistics.chosen_first,
-        "decided_with_order": statistics.decided_with_order,
         "votes": statistics.votes,
         "judge_votes": statistics.judge_votes,
-        "alpha_people": outcome.agreement._asdict(),
+        "chosen_longer": longer.hits["all"],
+        "lengths_differ": longer.tried["all"],
+        "chosen_first": sum(first.hits.values()),
+        "decided_with_order": sum(first.tried.values()),
+        "alpha_people": _told(facts.agreement),
+        "judge_accuracy": _told(facts.judge_accuracy),
+        "cost": facts.cost._asdict() if facts.cost else None,
+        "muted_judges": list(facts.muted),
+        "bias": _bias(bias),
+        "cautions": [each._asdict() for each in cautions(facts, statistics, bias)],
     }
-    return figures | ({"muted_judges": list(outcome.muted)} if outcome.muted else {})
+    return {name: value for name, value in figures.items() if value not in (None, [])}
+
+
+def _told(estimate: Estimate | None) -> dict[str, Any] | None:
+    return estimate._asdict() if estimate else None
+
+
+def _bias(figures: Figures) -> dict[str, list[dict[str, Any]]]:
+    """Sections in their order, each a list of {label, value, low, high, n, reason}."""
+    return {name: [{"label": r.label, **r.figure._asdict()} for r in rates] for name, rates in figures.items()}

@@ -448,6 +448,11 @@ def rates(said: Said) -> list[Rate]:
     return [*told, Rate(_("Judges name a person’s side"), pool.accuracy(), None)]
 
 
+def judge_accuracy(said: Said) -> Corrected:
+    """How often a judge's label is people's, over all that judges labelled, corrected by the audit."""
+    return _Pool.of(said).accuracy()
+
+
 def _plays(said: Said, name: str) -> BoolArray:
     """Against another one."""
     return np.array([(a == name) != (b == name) for a, b in said.generators], dtype=bool)
