@@ -19,6 +19,7 @@ for variable in ("DATABASE_URL", "REDIS_URL"):
     else:
         os.environ.pop(variable, None)
 os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share the cores with each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in the test's thread
 

@@ -48,10 +48,7 @@ def run(execution: Execution) -> Mapping[str, Any]:
         raise Invalid("Embedding needs a project.", field="project")
     with told():
         runtime = encoders.load(execution.params["encoder"])
-    encoder, _ = Encoder.objects.get_or_create(
-        fingerprint=runtime.fingerprint,
-        defaults={"spec": execution.params["encoder"], "dimension": runtime.dimension},
-    )
+    encoder = _known(runtime, execution.params["encoder"])
     made = {kind.what: _embed(execution, encoder, runtime, kind) for kind in _kinds(project, encoder)}
     made["comparisons"] = _combine(execution, encoder, project)
     _index(encoder)
@@ -62,6 +59,18 @@ def run(execution: Execution) -> Mapping[str, Any]:
         )
         record("comparisons.embedded", execution.run, by=execution.run.created_by, project=project, **made)
     return {"encoder": encoder.spec, "dimension": encoder.dimension, **made}
+
+
+def completions(execution: Execution, project: Project, runtime: encoders.Encoder, spec: str) -> Encoder:
+    """Vectors for all completions of the project that have none, as trainers need them. Returns whose they are."""
+    encoder = _known(runtime, spec)
+    _embed(execution, encoder, runtime, _kinds(project, encoder)[1])
+    return encoder
+
+
+def _known(runtime: encoders.Encoder, spec: str) -> Encoder:
+    defaults = {"spec": spec, "dimension": runtime.dimension}
+    return Encoder.objects.get_or_create(fingerprint=runtime.fingerprint, defaults=defaults)[0]
 
 
 def _kinds(project: Project, encoder: Encoder) -> tuple[Texts, Texts]:

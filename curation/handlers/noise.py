@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,10 @@ from django.db import transaction
 
 from annotate.models import Comparison
 from curation import noise
+from curation.handlers import embedding
+from curation.models import Encoder
 from curation.noise.confident import confident_joint
+from curation.services import loading
 from curation.services.noise import Labelled, labelled, store
 from curation.services.words import told
 from models_rt import encoders
@@ -42,12 +45,14 @@ from models_rt.rewards.config import TrainConfig, from_mapping
 from models_rt.rewards.features import features
 from models_rt.rewards.fitting import hard
 from models_rt.rewards.training import best_l2, scale_of, validate
-from tiebreak.core.errors import Invalid
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Conflict, Invalid
 from tiebreak.core.models import record
 from tiebreak.runs import store as files
 from tiebreak.runs.ledger import Execution
 
 Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
 METHODS: Final = tuple(name for name, method in noise.METHODS.items() if method.needs == "training")
 BLOCK: Final = 5_000  # comparisons whose texts are in memory at once
@@ -143,32 +148,71 @@ def _read(
     execution: Execution, labels: Labelled, sided: npt.NDArray[np.int64], config: TrainConfig
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], list[str]]:
     """Scaled differences [n, d] toward the label, completions [n, 2] (chosen, rejected) and groups, block by block."""
-    with told():
-        encoder = encoders.load(config.encoder, allow_download=config.allow_download) if config.embed else None
-    parts, items, groups = [], [], list[str]()
-    moments = np.zeros((3, 1))
+    read = _reader(execution, config)
+    items, groups = np.empty((len(sided), 2), np.int64), list[str]()
+    differences, moments = np.empty((0, 0), np.float32), np.zeros((3, 1))
     for start, rows in _blocks(labels.id[sided]):
-        execution.progress(start, len(sided), note="embedding")
-        toward = labels.side[sided][start : start + len(rows)] < 0
-        texts = [text for row in rows for text in ((tuple(row[1]), row[2]), (tuple(row[1]), row[3]))]
-        raw = features(
-            texts,
-            encoder,
+        execution.progress(start, len(sided), note="reading features")
+        part = slice(start, start + len(rows))
+        toward = labels.side[sided][part] < 0
+        raw = read(rows)
+        if not start:
+            differences = np.empty((len(sided), raw.shape[1]), np.float32)  # once: at a million they are gigabytes
+        moments = moments + np.stack([np.full(raw.shape[1], len(raw)), raw.sum(0, np.float64), _squares(raw)])
+        differences[part] = np.where(toward[:, None], raw[::2] - raw[1::2], raw[1::2] - raw[::2])
+        items[part] = [row[4:6] if a else row[5:3:-1] for row, a in zip(rows, toward.tolist(), strict=True)]
+        groups += [row[0] for row in rows]
+    count, total, squares = moments
+    deviation = np.sqrt(np.maximum(0.0, squares / count - (total / count) ** 2))
+    differences /= scale_of(deviation.astype(np.float32), len(config.surface), config.embed_scale)
+    return differences, np.unique(items, return_inverse=True)[1].reshape(-1, 2), groups
+
+
+def _reader(execution: Execution, config: TrainConfig) -> Callable[[Sequence[tuple[Any, ...]]], Floats]:
+    """Of rows as `_blocks` gives them, features [2 * rows, d]: a and b in turn.
+
+    Embeddings of completions are those in the database, which the first run that needs them completes; what embeds
+    the conversation reads a cache of files.
+    """
+    if not config.embed:
+        return lambda rows: features(_texts(rows), None, (), config.surface)
+    with told():
+        runtime = encoders.load(config.encoder, allow_download=config.allow_download)
+    if tuple(config.embed) != ("completion",):
+        return lambda rows: features(
+            _texts(rows),
+            runtime,
             config.embed,
             config.surface,
             cache=_cache(),
             batch_size=config.batch_size,
             device=config.device,
         )
-        moments = moments + np.stack([np.full(raw.shape[1], len(raw)), raw.sum(0, np.float64), _squares(raw)])
-        parts.append(np.where(toward[:, None], raw[::2] - raw[1::2], raw[1::2] - raw[::2]))
-        items += [row[4:6] if a else row[5:3:-1] for row, a in zip(rows, toward.tolist(), strict=True)]
-        groups += [row[0] for row in rows]
-    differences = np.concatenate(parts)
-    count, total, squares = moments
-    deviation = np.sqrt(np.maximum(0.0, squares / count - (total / count) ** 2))
-    differences /= scale_of(deviation.astype(np.float32), len(config.surface), config.embed_scale)
-    return differences, np.unique(np.array(items, dtype=np.int64), return_inverse=True)[1].reshape(-1, 2), groups
+    project = cast(Project, execution.run.project)
+    encoder = embedding.completions(execution, project, runtime, config.encoder)
+    return lambda rows: np.concatenate([_stored(rows, encoder), features(_texts(rows), None, (), config.surface)], 1)
+
+
+def _texts(rows: Sequence[tuple[Any, ...]]) -> list[tuple[tuple[Any, ...], str]]:
+    return [text for row in rows for text in ((tuple(row[1]), row[2]), (tuple(row[1]), row[3]))]
+
+
+STORED: Final = """
+SELECT completion_id, vector FROM curation_completionvector
+WHERE encoder_id = %(encoder)s AND completion_id = ANY (%(ids)s)
+"""
+
+
+def _stored(rows: Sequence[tuple[Any, ...]], encoder: Encoder) -> Floats:
+    """Vectors [2 * rows, d] of the completions a and b in turn."""
+    wanted = np.array([row[4:6] for row in rows], np.int64).reshape(-1)
+    distinct, place = np.unique(wanted, return_inverse=True)
+    columns = {"id": "int8", "vector": f"halfvec({encoder.dimension})"}
+    found = loading.read(STORED, columns, {"encoder": encoder.pk, "ids": distinct.tolist()})
+    if len(found) != len(distinct):
+        raise Conflict("Completions came while their embeddings were read: start it again.", code="texts_came")
+    ordered: Floats = found["vector"][np.argsort(found["id"])].astype(np.float32)
+    return ordered[place]
 
 
 def _squares(raw: npt.NDArray[np.float32]) -> Array:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models_rt.rewards import objective as objective_kind
 from models_rt.rewards.config import TrainConfig
-from models_rt.rewards.fitting import Columns, Learner, batches, margins, margins_array
+from models_rt.rewards.fitting import Columns, Learner, batches, margins, margins_array, one_thread
 from models_rt.seeds import derive
 
 from .ensemble import Step
@@ -47,6 +47,7 @@ def keep_share(epoch: int, rate: float) -> float:
     return 1 - rate * min(1.0, epoch / WARM_EPOCHS)
 
 
+@one_thread()
 def review(material: Material, config: TrainConfig, rate: float, *, seed: int = 0, step: Step | None = None) -> Review:
     """Train two peers over `config.epochs` on the same batches, from different starts.
 

@@ -6,6 +6,7 @@ What a linear head reads is the difference of a pair's features, [n, d]; any oth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,7 @@ from .config import TrainConfig
 
 FEWEST_STEPS: Final = 32  # of an epoch: with fewer, a head would hardly leave its start
 SMALLEST: Final = 16  # pairs of a batch: of fewer no easy share could be picked
+MOST_STEPS: Final = 1_000  # of an epoch: beyond, larger batches teach as much in less time
 Watch = Callable[[torch.nn.Module], None]  # called after each epoch
 
 
@@ -104,6 +106,18 @@ def minimise(
     return head
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small batches on one thread: on more, the threads wait for each other ten times longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def fit_epochs(
     inputs: Tensor,
     columns: Columns,
@@ -144,9 +158,13 @@ class Learner:
 
 
 def batches(pairs: Tensor, config: TrainConfig, generator: torch.Generator | None) -> Iterator[Tensor]:
-    """The pairs [k] in batches, shuffled where there is a generator. Few pairs make small batches, not few steps."""
+    """The pairs [k] in batches, shuffled where there is a generator.
+
+    Few pairs make small batches, not few steps; very many make large ones, so that a million take minutes.
+    """
     shuffled = pairs if generator is None else pairs[torch.randperm(len(pairs), generator=generator)]
-    yield from torch.split(shuffled, min(config.pairs_a_step, max(SMALLEST, len(pairs) // FEWEST_STEPS)))
+    size = min(config.pairs_a_step, max(SMALLEST, len(pairs) // FEWEST_STEPS))
+    yield from torch.split(shuffled, max(size, len(pairs) // MOST_STEPS))
 
 
 def _penalised(head: torch.nn.Module, inputs: Tensor, columns: Columns, config: TrainConfig, l2: float) -> Tensor:
