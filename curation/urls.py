@@ -1,9 +1,18 @@
 """Addresses of the curator's pages."""
 
-from django.urls import include, path
+from django.urls import include, path, register_converter
+from django.urls.converters import StringConverter
 
 from . import insight, noise_review, raters, reviews, routing_desk, versions_desk, views
 
+
+class AnyId(StringConverter):
+    """The user's own id of a comparison, which may be any text."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(AnyId, "any")
 VERSION = "datasets/<slug:name>/<int:number>/"
 
 of_a_project = [
@@ -50,6 +59,8 @@ of_a_project = [
     path("datasets/<slug:name>/versions/", views.dataset, name="dataset"),
     path(VERSION, views.version, name="version"),
     path(VERSION + "dropped/", views.dropped, name="dropped"),
+    path(VERSION + "rows/", versions_desk.rows, name="version-rows"),
+    path(VERSION + "rows/<any:external_id>/", versions_desk.row, name="version-row"),
     path(VERSION + "tag/", versions_desk.tag, name="version-tag"),
     path(VERSION + "untag/", versions_desk.untag, name="version-untag"),
     path(VERSION + "note/", versions_desk.note, name="version-note"),

@@ -27,6 +27,8 @@ from annotate.models import (
     Rater,
     Rubric,
 )
+from curation.exports.files import ndjson_line
+from curation.exports.schema import normalise
 from curation.models import (
     Aggregation,
     Consensus,
@@ -264,6 +266,21 @@ def make_rubric(project: Project, *, criteria: int = 2, **fields: Any) -> Rubric
     return rubric
 
 
+def native_line(comparison: Comparison, side: str = "a") -> str:
+    """The native row of a comparison of which one side is chosen, as a version keeps it."""
+    chosen, rejected = comparison.completion_a, comparison.completion_b
+    if side == "b":
+        chosen, rejected = rejected, chosen
+    row = {
+        "id": comparison.external_id, "prompt": comparison.prompt.messages, "chosen": chosen.messages,
+        "rejected": rejected.messages, "chosen_side": side, "preference": -1.0 if side == "a" else 1.0,
+        "probability": 0.9, "margin": 1.0, "source": "human", "n_annotators": 0, "n_judges": 0, "votes": [],
+        "generator_chosen": chosen.generator, "generator_rejected": rejected.generator, "group": comparison.group,
+        "split": "train", "metadata": "{}",
+    }  # fmt: skip
+    return ndjson_line(normalise(row)).decode().rstrip("\n")
+
+
 def make_version(
     project: Project, comparisons: Sequence[Comparison], *, name: str = "", **fields: Any
 ) -> DatasetVersion:
@@ -279,7 +296,8 @@ def make_version(
             comparison=comparison,
             split="train",
             side="a",
-            line="{}",
+            probability=0.9,
+            line=native_line(comparison),
             sha256="2" * 64,
         )
     others = project.comparisons.exclude(pk__in=[c.pk for c in comparisons])

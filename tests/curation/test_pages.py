@@ -76,6 +76,12 @@ ROUTES: dict[str, Callable[[World], list[Any]]] = {
     "datasets": lambda world: [],
     "dataset": lambda world: [world.version.dataset.name],
     "version": lambda world: [world.version.dataset.name, world.version.number],
+    "version-rows": lambda world: [world.version.dataset.name, world.version.number],
+    "version-row": lambda world: [
+        world.version.dataset.name,
+        world.version.number,
+        world.comparisons[0].external_id,
+    ],
     "dropped": lambda world: [world.version.dataset.name, world.version.number],
     "difference": lambda world: [world.version.dataset.name, world.version.number, world.version.number],
     "models": lambda world: [],
