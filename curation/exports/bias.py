@@ -106,6 +106,10 @@ SLICED: Final = ("length", "difference", "split", "label", "source", "language",
 """Those of whether the chosen completion is the longer."""
 
 
+SLICES: Final = ("split", "label", "source", "language", "turns")
+"""Those that say nothing new where all rows are of one kind."""
+
+
 class Rate(NamedTuple):
     label: str
     figure: Estimate
@@ -258,8 +262,9 @@ class Bias:
             "baseline": [Rate("length", self._by_length()), Rate("length and layout", style.accuracy)],
             "weight": style.weights,
         }
-        nothing = not (self.learned.tried or self.held.tried or self.equal)
-        return {name: found[name] for name in SECTIONS if found[name] and not (nothing and name == "baseline")}
+        if not self.side_a.tried:
+            return {}
+        return {name: found[name] for name in SECTIONS if len(found[name]) > (name in SLICES)}
 
     def _sides(self) -> Iterator[Rate]:
         for name, label in (("annotator", "votes of people, shown first"), ("judge", "votes of judges, shown first")):

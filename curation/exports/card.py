@@ -165,11 +165,15 @@ def _commonest(counts: Counter[str], total: int) -> list[tuple[str, str]]:
 
 
 def _left_out(facts: CardFacts, statistics: Statistics) -> str:
-    dropped = _table(("rule that left out", "comparisons"), [(rule, _count(n)) for rule, n in facts.dropped.items()])
-    changed = {rule: n for rule, n in facts.changed.items() if n}
+    dropped = {rule: n for rule, n in facts.dropped.items() if n}
     treated = {f"doubtful label: {action}": n for action, n in sorted(statistics.treated.items())}
-    done = [(rule, _count(n)) for rule, n in {**changed, **treated}.items()]
-    return "\n\n".join([dropped] * bool(facts.dropped) + [_table(("rule that changed", "rows"), done)] * bool(done))
+    changed = {rule: n for rule, n in {**facts.changed, **treated}.items() if n}
+    told = [
+        _table((did, what), [(rule, _count(n)) for rule, n in counts.items()])
+        for did, what, counts in (("left out by", "comparisons", dropped), ("changed by", "rows", changed))
+        if counts
+    ]
+    return "\n\n".join(told)
 
 
 def _labels(facts: CardFacts, statistics: Statistics) -> str:
@@ -193,7 +197,9 @@ def _raters(facts: CardFacts, statistics: Statistics) -> str:
     skills = {(rater.kind, rater.name): rater.skill for rater in facts.raters}
     votes = sorted(statistics.votes_of.items(), key=lambda item: (-item[1], item[0]))
     kinds = Counter(kind for kind, _ in statistics.votes_of)
-    names = [f"{_count(kinds[kind])} {plural}" for kind, plural in (("annotator", "people"), ("judge", "judges"))]
+    names = [
+        f"{_count(kinds[kind])} {word}" for kind, word in (("annotator", "people"), ("judge", "judges")) if kinds[kind]
+    ]
     rows = [
         (
             _cell(name),
@@ -284,14 +290,15 @@ def _guidelines(facts: CardFacts) -> str:
 
 def _cost(cost: Cost) -> str:
     hours = cost.seconds / 3600
-    worth = f"{hours * float(cost.hourly):.2f} {cost.currency}" if cost.hourly else "unknown: no hourly rate is set"
     rows = []
     if cost.judgements:
         known = f"known of {_count(cost.timed)} of {_count(cost.judgements)} judgements"
-        rows += [
-            ("people's active time", f"{hours:.2f} hours" if cost.timed else "unknown", known),
-            ("that time in money", worth if cost.timed else "unknown", f"at {cost.hourly or '?'} an hour"),
-        ]
+        rows.append(("people's active time", f"{hours:.2f} hours" if cost.timed else "unknown", known))
+    if cost.timed and cost.hourly:
+        worth = f"{hours * float(cost.hourly):.2f} {cost.currency}"
+        rows.append(("that time in money", worth, f"at {cost.hourly} {cost.currency} an hour"))
+    elif cost.timed:
+        rows.append(("that time in money", "unknown", "the project sets no hourly rate"))
     if cost.readings:
         known = f"known of {_count(cost.priced)} of {_count(cost.readings)} readings"
         rows.append(("judges' calls", f"{cost.price} {cost.currency}" if cost.priced else "unknown", known))

@@ -9,8 +9,6 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from django.db.models import Q, Sum
-
 from annotate.models import Rater
 from curation.exports.bias import Figures
 from curation.exports.card import render_card
@@ -135,22 +133,26 @@ def _guidelines(version: DatasetVersion) -> list[Guidelines]:
 
 
 def _cost(version: DatasetVersion) -> Cost | None:
-    people, judges = Q(kind=Rater.Kind.ANNOTATOR), Q(kind=Rater.Kind.JUDGE)
-    sums = version.work.aggregate(
-        judgements=Sum("judgements", filter=people, default=0),
-        timed=Sum("timed", filter=people, default=0),
-        seconds=Sum("seconds", filter=people, default=0.0),
-        readings=Sum("judgements", filter=judges, default=0),
-        priced=Sum("priced", filter=judges, default=0),
-        price=Sum("price", filter=judges, default=Decimal(0)),
-    )
-    if not sums["judgements"] and not sums["readings"]:
+    work = list(version.work.all())
+    people, judges = ([row for row in work if row.kind == kind] for kind in Rater.Kind)
+    if not work:
         return None
     settings = RoutingSettings.objects.filter(project=version.dataset.project_id).first() or RoutingSettings()
-    hourly = Decimal(settings.hourly_rate)
-    price = format(sums.pop("price").normalize(), "f")
-    return Cost(**sums, price=price, hourly=format(hourly.normalize(), "f") if hourly else None,
-                currency=settings.currency)  # fmt: skip
+    return Cost(
+        judgements=sum(row.judgements for row in people),
+        timed=sum(row.timed for row in people),
+        seconds=sum(row.seconds for row in people),
+        readings=sum(row.judgements for row in judges),
+        priced=sum(row.priced for row in judges),
+        price=_plain(sum((row.price for row in judges), Decimal(0))),
+        hourly=_plain(settings.hourly_rate) if settings.hourly_rate else None,
+        currency=settings.currency,
+    )
+
+
+def _plain(amount: Decimal) -> str:
+    """Without the zeros that its column adds."""
+    return format(amount.normalize(), "f")
 
 
 def _evaluations(version: DatasetVersion) -> Iterable[EvaluationFacts]:
