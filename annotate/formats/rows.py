@@ -7,11 +7,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Final
+
+import orjson
 
 from tiebreak.core.text import TextError, clean_json, clean_text
 
@@ -56,20 +58,20 @@ class RowError(ValueError):
 
 @dataclass(frozen=True)
 class Turns:
-    """A prompt or a completion: messages, and whether they came as one plain text."""
+    """A prompt or a completion: messages, and whether they came as one plain text.
+
+    `json` is the messages as canonical JSON: what is hashed, and what is stored.
+    """
 
     messages: tuple[Message, ...]
     is_text: bool
+    json: str = field(init=False, repr=False, compare=False)
+    sha256: str = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def json(self) -> str:
-        """The messages as canonical JSON: what is hashed, and what is stored."""
-        said = (f'{{"content":{_quoted(m["content"])},"role":{_quoted(m["role"])}}}' for m in self.messages)
-        return f"[{','.join(said)}]"
-
-    @cached_property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.json.encode()).hexdigest()
+    def __post_init__(self) -> None:
+        written = orjson.dumps(self.messages, option=orjson.OPT_SORT_KEYS)
+        object.__setattr__(self, "json", written.decode())
+        object.__setattr__(self, "sha256", hashlib.sha256(written).hexdigest())
 
     @property
     def text(self) -> str:
@@ -145,12 +147,32 @@ class Row:
         return digest([self.id, self.prompt.sha256, sides, fields, said, *more])
 
 
-_quoted: Final = json.encoder.encode_basestring
-
-
 def digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()
+    """SHA-256 of a value's canonical JSON: as `json` writes it, whichever of the two writes it."""
+    return hashlib.sha256(_quickly(value) if _alike(value) else _CANONICAL.encode(value).encode()).hexdigest()
+
+
+def _alike(value: Any) -> bool:
+    """Whether orjson writes a value as `json` does: numbers that need no exponent, and integers of 64 bits."""
+    pending = [value]
+    for item in pending:
+        kind = type(item)
+        if kind is list or kind is tuple:
+            pending.extend(item)
+        elif kind is dict:
+            pending.extend(item.values())
+        elif kind is float:
+            if item != 0 and not 1e-3 <= abs(item) < 1e15:
+                return False
+        elif kind is int and abs(item) >= 2**63:
+            return False
+    return True
+
+
+def _quickly(value: Any) -> bytes:
+    return orjson.dumps(
+        value, default=datetime.isoformat, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+    )
 
 
 _CANONICAL: Final = json.JSONEncoder(

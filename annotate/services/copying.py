@@ -47,8 +47,8 @@ def _column(field: Field[Any, Any], rows: Sequence[Mapping[str, Any]]) -> Iterab
     convert, name, default = _converter(field), field.attname, field.get_default()
     if name not in rows[0] and not any(name in row for row in rows):
         return repeat(convert(default) if convert else default)
-    values = (row.get(name, default) for row in rows)
-    return [convert(value) for value in values] if convert else list(values)
+    values = [row.get(name, default) for row in rows]
+    return [convert(value) for value in values] if convert else values
 
 
 def _converter(field: Field[Any, Any]) -> Callable[[Any], Any] | None:

@@ -175,6 +175,7 @@ def _rows(
             made = parser(entry.value, source)
             for row in made:
                 _check_levels(row, levels)
+                row.content_sha256  # noqa: B018 - here, where it is made while the batch before is written
         except RowError as error:
             yield _reject(entry.line, error, entry.raw or reading.shown(entry.value))
             continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from annotate import formats
 from annotate.formats import RowError, hh_rlhf, rows, trl
@@ -23,6 +26,10 @@ def refused(parse: Any, record: Any) -> tuple[str, str]:
     with pytest.raises(RowError) as caught:
         parse(record, "file")
     return caught.value.field, caught.value.message
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def test_text_becomes_one_message_and_is_kept_to_the_letter() -> None:
@@ -305,5 +312,31 @@ def test_messages_are_written_as_canonical_json_is() -> None:
         {"role": "user", "content": "\x7f\u200f"},
     ]
     turns = one(prompt=said).prompt
-    assert turns.json == json.dumps(said, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    assert turns.sha256 == rows.digest(said)
+    assert turns.json == canonical(said)
+    assert turns.sha256 == hashlib.sha256(canonical(said).encode()).hexdigest()
+
+
+def test_every_character_is_written_as_json_writes_it() -> None:
+    storable = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    for start in range(0, len(storable), 100_000):
+        said = [{"role": "user", "content": "".join(storable[start : start + 100_000])}]
+        assert one(prompt=said).prompt.json == canonical(said)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-1e16, 1e16).map(lambda number: round(number, 3))
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+@example([1e15, 1e16, 1e17, -1e22, 1e-3, 9.99e-4, 1e-4, 1e-5, 5e-324, 0.0, -0.0, 0.1, 123456789012345.6])
+@example([2**63, 2**63 - 1, -(2**63), 2**64, True, None, "\u2028"])
+def test_a_digest_is_of_the_value_as_json_writes_it_whichever_library_does(value: Any) -> None:
+    assert rows.digest(value) == hashlib.sha256(canonical(value).encode()).hexdigest()

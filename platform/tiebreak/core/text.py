@@ -39,9 +39,14 @@ def clean_text(value: object, *, field: str, max_chars: int = MAX_CHARS) -> str:
         raise TextError(field, "text", _type_name(value))
     if len(value) > max_chars:
         raise TextError(field, f"at most {max_chars:,} characters", f"{len(value):,}")
-    if found := _UNSTORABLE.search(value):
+    if found := _unstorable(value):
         raise TextError(field, "text that can be stored", f"{_describe(found[0])} at {_place(value, found.start())}")
     return value
+
+
+def _unstorable(text: str) -> re.Match[str] | None:
+    """What in a text cannot be stored. That it is ASCII throughout is known without looking; then only NUL cannot."""
+    return None if text.isascii() and "\x00" not in text else _UNSTORABLE.search(text)
 
 
 def clean_json(value: Any, field: str, *, max_depth: int = MAX_DEPTH, max_chars: int = MAX_CHARS) -> Any:
@@ -51,7 +56,7 @@ def clean_json(value: Any, field: str, *, max_depth: int = MAX_DEPTH, max_chars:
     """
     for path, item in _walk(value, field, max_depth):
         if isinstance(item, str):
-            if len(item) > max_chars or _UNSTORABLE.search(item):
+            if len(item) > max_chars or _unstorable(item):
                 clean_text(item, field=_written(path), max_chars=max_chars)
         elif isinstance(item, float) and not math.isfinite(item):
             raise TextError(_written(path), "a finite number", str(item))
