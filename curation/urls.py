@@ -56,6 +56,7 @@ of_a_project = [
     path("rubrics/<int:pk>/<slug:action>/", views.rubric_action, name="rubric-action"),
     path("datasets/", views.datasets, name="datasets"),
     path("datasets/build/", views.build, name="build"),
+    path("datasets/origins/", versions_desk.origins, name="origins"),
     path("datasets/<slug:name>/versions/", views.dataset, name="dataset"),
     path(VERSION, views.version, name="version"),
     path(VERSION + "dropped/", views.dropped, name="dropped"),

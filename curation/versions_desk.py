@@ -14,7 +14,7 @@ from .exports.schema import SPLITS
 from .models import DatasetVersion
 from .services import tagging
 from .services.reading import datasets as dataset_pages
-from .services.reading import lineage
+from .services.reading import lineage, reach
 from .services.reading import rows as row_pages
 from .views import cursor_of, found
 
@@ -85,3 +85,9 @@ def _sides(native: dict[str, Any]) -> list[dict[str, Any]]:
         for key, title in titles.items()
         if key in native
     ]
+
+
+@page()
+def origins(desk: Desk) -> HttpResponse:
+    """Which versions and models the work of each rater, and under each form and rubric, went into."""
+    return desk.render("origins.html", page=reach.page(desk.project))

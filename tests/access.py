@@ -458,6 +458,7 @@ PAGES: Final = [
     Row("dataset", "GET", READ, within(name=lambda w: w.version.dataset.name)),
     Row("version", "GET", READ, within(**version_args())),
     Row("dropped", "GET", READ, within(**version_args())),
+    Row("origins", "GET", READ, slug),
     Row("version-rows", "GET", READ, within(**version_args())),
     Row("version-row", "GET", READ, within(**version_args(), external_id=lambda w: w.comparison.external_id)),
     Row("version-tag", "POST", CURATE, within(**version_args()), lambda w: {"tag": "prod"}),

@@ -76,6 +76,7 @@ ROUTES: dict[str, Callable[[World], list[Any]]] = {
     "datasets": lambda world: [],
     "dataset": lambda world: [world.version.dataset.name],
     "version": lambda world: [world.version.dataset.name, world.version.number],
+    "origins": lambda world: [],
     "version-rows": lambda world: [world.version.dataset.name, world.version.number],
     "version-row": lambda world: [
         world.version.dataset.name,
@@ -103,6 +104,7 @@ LISTS = [
     "routing",
     "rubrics",
     "datasets",
+    "origins",
     "models",
     "runs",
     "members",

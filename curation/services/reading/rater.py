@@ -23,7 +23,7 @@ from curation.stats import people as stats
 from tiebreak.accounts.models import Project
 from tiebreak.core.models import Event
 
-from . import raters
+from . import raters, reach
 from .projects import Bar, bars
 
 RECENT: Final = 20
@@ -78,6 +78,8 @@ class RaterPage:
     form: Form
     events: Sequence[Event]
     messages: Sequence[Comment]
+    reached: Sequence[reach.Reached]
+    """Versions that hold what they said, and the models trained on them."""
 
     @property
     def slowest(self) -> int:
@@ -116,6 +118,7 @@ def page(project: Project, pk: int) -> RaterPage | None:
         form=form,
         events=list(events[:RECENT]),
         messages=list(rater.messages.select_related("author").order_by("-pk")[:RECENT]),
+        reached=reach.of_rater(rater),
     )
 
 
