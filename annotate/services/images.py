@@ -103,7 +103,7 @@ def texts_of(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         turns = (*row.prompt.messages, *row.a.turns.messages, *row.b.turns.messages)
         for text in (*(message["content"] for message in turns), row.context, row.reference):
-            if text and "![" in text:
+            if text and "!" in text and "![" in text:  # one character is looked for ten times as fast as two
                 yield text
 
 
@@ -128,6 +128,11 @@ def _stored_texts(project: Project) -> Iterator[str]:
     for texts in beside.values_list("context", "reference").iterator(500):
         yield from (text for text in texts if text)
     yield from Form.objects.filter(project=project, current=True).values_list("guidelines", flat=True)
+
+
+def named_anywhere(project: Project, source: str) -> bool:
+    """Whether a text of the project still names the image."""
+    return any(source in image_sources(text) for text in _stored_texts(project) if source in text)
 
 
 # Fetching them

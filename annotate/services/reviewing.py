@@ -171,6 +171,8 @@ def restore(comparison: Comparison, *, by: User) -> Comparison:
     with transaction.atomic():
         if comparison.status != Status.WITHDRAWN:
             raise Conflict(gettext("This comparison is not withdrawn."), code="not_withdrawn")
+        if not comparison.content_sha256:
+            raise Conflict(gettext("Its texts were erased: it cannot come back."), code="texts_erased")
         move(comparison, Status.OPEN)
         if Adjudication.objects.filter(comparison=comparison, current=True).exists():
             move(comparison, Status.SETTLED)

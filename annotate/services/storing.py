@@ -20,6 +20,7 @@ from annotate import formats
 from annotate.formats import Row, RowError
 from annotate.models import Assignment, Comparison, Completion, Form, Judgement, Prompt, Rater
 from annotate.models.assignments import Order
+from annotate.models.raters import WITHDRAWN_NAME, withdrawn_name
 from tiebreak.accounts.models import Project
 from tiebreak.runs.models import Run
 
@@ -162,17 +163,26 @@ def _lock(project: Project, rows: Sequence[Row]) -> dict[str, Comparison]:
 
 
 def _raters_in(project: Project, rows: Iterable[Row]) -> dict[RaterKey, Rater]:
+    """By kind and name; whoever took back what they said, by the name that they had."""
     names = {judgement.rater for row in rows for judgement in row.judgements}
-    return {(r.kind, r.name): r for r in Rater.objects.filter(project=project, name__in=names)} if names else {}
+    if not names:
+        return {}
+    former = {withdrawn_name(project.pk, name): name for name in names}
+    found = Rater.objects.filter(project=project, name__in=[*names, *former])
+    return {(rater.kind, former.get(rater.name, rater.name)): rater for rater in found}
 
 
 def _refusal(row: Row, old: Comparison | None, judged: set[int], raters: Mapping[RaterKey, Rater]) -> RowError | None:
     """Why a row cannot be stored beside what is there; None where it can."""
     for n, judgement in enumerate(row.judgements):
         rater = raters.get((judgement.kind, judgement.rater))
+        if rater and WITHDRAWN_NAME.fullmatch(rater.name):
+            return RowError(f"judgements[{n}].rater", f"{judgement.rater!r} took back what they said: leave it out")
         if rater and (rater.user_id or rater.judge_id):
             who = "a member who answers here" if rater.user_id else "a judge that runs here"
             return RowError(f"judgements[{n}].rater", f"expected another name: {judgement.rater!r} is {who}")
+    if old is not None and not old.content_sha256:
+        return RowError("id", f"{row.id!r} was withdrawn, and its texts were erased: leave it out")
     if old is None or (old.pk not in judged and not old.seats_taken):
         return None
     texts = (

@@ -1,0 +1,324 @@
+"""Ready versions after a withdrawal: rows without a vote, or gone, a tombstone for each, and their files made anew.
+
+This is the one place that alters what is ready. All of a version changes in one transaction, or nothing does, and what
+was taken out leaves its hash behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models.deletion import ProtectedError
+from django.utils import timezone
+
+from annotate.models import Adjudication, Judgement, Rater
+from annotate.models.raters import withdrawn_name
+from curation.exports.files import ROW_GROUP_ROWS, ndjson_line
+from curation.exports.schema import SCHEMA
+from curation.exports.withdrawn import Voice, places_of, without
+from curation.models import DatasetRow, DatasetVersion, Tombstone, VersionFile, Withdrawal
+from tiebreak.core.errors import BackendError
+from tiebreak.core.models import record
+from tiebreak.runs import store
+from tiebreak.runs.ledger import Execution
+from tiebreak.runs.models import Artifact, RunArtifact
+
+from .building import pseudonym, public_name
+
+BATCH: Final = 500
+PARQUET: Final = "application/vnd.apache.parquet"
+MARK: Final = "## Taken back since this was published"
+
+
+class Edit(NamedTuple):
+    row: DatasetRow
+    line: str | None
+    """None: the row goes."""
+
+
+class Remade(NamedTuple):
+    file: VersionFile
+    artifact: Artifact
+    rows: int
+
+
+@contextmanager
+def door() -> Iterator[None]:
+    """A transaction in which the database lets immutable rows be altered: for withdrawals, and for nothing else."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL tiebreak.erase = 'on'")
+        yield
+        cursor.execute("SET LOCAL tiebreak.erase = 'off'")
+
+
+def touched(withdrawal: Withdrawal) -> QuerySet[DatasetVersion]:
+    """Ready versions of the project that may hold something of it; `edits` knows which do."""
+    ready = DatasetVersion.objects.filter(dataset__project=withdrawal.project_id, status=DatasetVersion.Status.READY)
+    held = Exists(_rows(withdrawal).filter(version=OuterRef("pk")))
+    return ready.filter(held).select_related("dataset__project").order_by("pk")
+
+
+def _rows(withdrawal: Withdrawal) -> QuerySet[DatasetRow]:
+    """Rows of any version that may hold what is withdrawn."""
+    if withdrawal.rater is None:
+        return DatasetRow.objects.filter(comparison=withdrawal.comparison_id)
+    said = Q(comparison__in=Judgement.objects.filter(rater=withdrawal.rater).values("comparison"))
+    if withdrawal.rater.user_id:
+        said |= Q(comparison__in=Adjudication.objects.filter(by=withdrawal.rater.user_id).values("comparison"))
+    return DatasetRow.objects.filter(said)
+
+
+def edits(version: DatasetVersion, withdrawal: Withdrawal) -> Iterator[Edit]:
+    """What the withdrawal still has to alter in the version, in the order of its rows."""
+    done = version.tombstones.filter(withdrawal_id=withdrawal.pk or 0).values("position")
+    rows = _rows(withdrawal).filter(version=version).exclude(position__in=done).order_by("position")
+    if withdrawal.rater is None:
+        yield from (Edit(row, None) for row in rows)
+        return
+    whole = list(rows.values_list("pk", flat=True))
+    for start in range(0, len(whole), BATCH):
+        part = list(DatasetRow.objects.filter(pk__in=whole[start : start + BATCH]).order_by("position"))
+        heard = _Heard(version, withdrawal.rater, part)
+        yield from (edit for row in part if (edit := heard.edit(row)) is not None)
+
+
+class _Heard:
+    """Where one person is heard in some rows of a version, under whichever name they stand there."""
+
+    def __init__(self, version: DatasetVersion, rater: Rater, rows: Sequence[DatasetRow]) -> None:
+        self.version, self.rater, project = version, rater, version.dataset.project
+        self.name = public_name(rater, project)
+        self.adjudicator = pseudonym("adjudicator", rater.user.username, project) if rater.user else ""
+        told = (version.recipe.get("deidentify") or {}).get("raters", "as-imported")
+        self.named = told == "as-imported"
+        self.raters: dict[int, Rater] = {}
+        self.taken: set[tuple[int, int]] = set()
+        self.decided: set[int] = set()
+        if not self.named:
+            self._look_up(rows)
+
+    def _look_up(self, rows: Sequence[DatasetRow]) -> None:
+        """Who is behind votes without names: by the judgements that the rows were made of."""
+        ids = [pk for row in rows for pk in row.lineage.get("judgements", ())]
+        said = Judgement.objects.filter(pk__in=ids).select_related("rater__user")
+        self.raters = {judgement.pk: judgement.rater for judgement in said}
+        gone = self.version.tombstones.filter(position__in=[row.position for row in rows], withdrawal__kind="rater")
+        self.taken = {(p, r) for p, r in gone.values_list("position", "withdrawal__rater") if r is not None}
+        decisions = [row.lineage.get("adjudication") for row in rows]
+        mine = Adjudication.objects.filter(pk__in=[pk for pk in decisions if pk], by=self.rater.user_id)
+        self.decided = set(mine.values_list("pk", flat=True)) if self.rater.user_id else set()
+
+    def edit(self, row: DatasetRow) -> Edit | None:
+        """None where they are not heard in the row."""
+        native = row.row
+        places = places_of(native["votes"], self.name) if self.named else self._places(row, native)
+        if places is None:
+            return Edit(row, None)
+        decided = self._decided(row, native)
+        if not places and not decided:
+            return None
+        left = without(native, Voice(places, decided, f"{self.rater.name} (", f"{alias_of(self.rater)} ("))
+        return Edit(row, None if left is None else ndjson_line(left)[:-1].decode())
+
+    def _places(self, row: DatasetRow, native: Mapping[str, Any]) -> list[int] | None:
+        """Votes stand by kind and name, one a rater. None: theirs is among them, and nobody can say which it is."""
+        raters = {r.pk: r for pk in row.lineage.get("judgements", ()) if (r := self.raters.get(pk)) is not None}
+        if self.rater.pk not in raters:
+            return []
+        still = [r for r in raters.values() if (row.position, r.pk) not in self.taken]
+        if len(still) != len(native["votes"]):
+            return None
+        project = self.version.dataset.project
+        ordered = sorted(still, key=lambda r: (r.kind, public_name(r, project)))
+        return [place for place, rater in enumerate(ordered) if rater.pk == self.rater.pk]
+
+    def _decided(self, row: DatasetRow, native: Mapping[str, Any]) -> bool:
+        if "adjudicated_by" not in native:
+            return False
+        if self.named:
+            return bool(self.adjudicator) and native["adjudicated_by"] == self.adjudicator
+        return row.lineage.get("adjudication") in self.decided
+
+
+def alias_of(rater: Rater) -> str:
+    """How somebody who took back what they said is called from then on."""
+    return withdrawn_name(rater.project_id, rater.name)
+
+
+# --- one version ------------------------------------------------------------------------------------------------------
+
+
+def rewrite(execution: Execution, version: DatasetVersion, withdrawal: Withdrawal) -> int:
+    """Take the withdrawn out of a version; returns how many rows changed or went. Asked again it finds nothing to do.
+
+    Files are written before the transaction that switches to them. Raises BackendError, to be tried again, where
+    another withdrawal altered the version meanwhile.
+    """
+    todo = list(edits(version, withdrawal))
+    if not todo:
+        return 0
+    remade = list(_remade(execution, version, todo))
+    with door():
+        execution.fence()
+        _hold(version, todo, remade)
+        _bury(version, withdrawal, todo)
+        _switch_files(version, withdrawal, remade)
+        _retell(version, withdrawal)
+        record(
+            "dataset.withdrawn",
+            version,
+            by=withdrawal.by,
+            project=withdrawal.project_id,
+            withdrawal=withdrawal.pk,
+            rows_gone=sum(edit.line is None for edit in todo),
+            rows_changed=sum(edit.line is not None for edit in todo),
+        )
+    return len(todo)
+
+
+def _hold(version: DatasetVersion, todo: Sequence[Edit], remade: Sequence[Remade]) -> None:
+    """Lock the version, and make sure that it is still what the edits were made from."""
+    DatasetVersion.objects.select_for_update().get(pk=version.pk)
+    rows = dict(version.rows.filter(pk__in=[edit.row.pk for edit in todo]).values_list("pk", "sha256"))
+    files = dict(version.files.values_list("pk", "artifact_id"))
+    same = all(rows.get(edit.row.pk) == edit.row.sha256 for edit in todo)
+    if not same or any(files[made.file.pk] != made.file.artifact_id for made in remade):
+        raise BackendError(f"{version} was altered by another withdrawal meanwhile.", permanent=False)
+
+
+def _bury(version: DatasetVersion, withdrawal: Withdrawal, todo: Sequence[Edit]) -> None:
+    """Tombstones, then the rows themselves."""
+    changed: list[DatasetRow] = []
+    for row, line in todo:
+        stone = Tombstone(
+            withdrawal=withdrawal,
+            version=version,
+            position=row.position,
+            external_id=row.row["id"],
+            split=row.split,
+            verdict=row.verdict,
+            sha256=row.sha256,
+        )
+        if line is not None:
+            native = json.loads(line)
+            row.line, row.sha256 = line, hashlib.sha256(f"{line}\n".encode()).hexdigest()
+            row.n_annotators, row.n_judges = native["n_annotators"], native["n_judges"]
+            stone.became = row.sha256
+            changed.append(row)
+        stone.save(force_insert=True)
+    DatasetRow.objects.bulk_update(changed, ["line", "sha256", "n_annotators", "n_judges"], batch_size=BATCH)
+    DatasetRow.objects.filter(pk__in=[row.pk for row, line in todo if line is None]).delete()
+
+
+def _retell(version: DatasetVersion, withdrawal: Withdrawal) -> None:
+    """Counts of the rows that are left, and a word in the card. The figures stay: they are of what was published."""
+    chosen = version.rows.filter(verdict=DatasetRow.Verdict.CHOSEN).order_by()
+    left = dict(chosen.values_list("split").annotate(n=Count("pk")))
+    gone, changed = taken(version)
+    DatasetVersion.objects.filter(pk=version.pk).update(
+        counts={split: left.get(split, 0) for split in {**version.counts, **left}},
+        statistics=version.statistics | {"withdrawn": {"rows": gone, "rows_that_lost_votes": changed}},
+        card=_card(version, withdrawal, gone, changed),
+    )
+    version.refresh_from_db()
+
+
+def taken(version: DatasetVersion) -> tuple[int, int]:
+    """(rows that withdrawals took out, rows that lost votes and are still there)"""
+    stones = version.tombstones.values_list("position", "became").order_by("position", "pk")
+    last = dict(stones)
+    gone = sum(not became for became in last.values())
+    return gone, len(last) - gone
+
+
+def _card(version: DatasetVersion, withdrawal: Withdrawal, gone: int, changed: int) -> str:
+    """The card with what was taken back, and with the raters' table under the name that they have from now on."""
+    card = version.card.partition(f"\n{MARK}")[0].rstrip("\n")
+    rater = withdrawal.rater
+    if rater is not None:
+        for name in {rater.name, public_name(rater, version.dataset.project)}:
+            card = card.replace(f"| {name} |", f"| {alias_of(rater)} |")
+    told = [f"- rows that went: {gone}", f"- rows that lost votes: {changed}", f"- last: {timezone.now():%Y-%m-%d}"]
+    words = "Every figure above is of what was published first. The chain over the rows' hashes still holds."
+    return "\n".join([card, "", MARK, "", words, "", *told, ""])
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _remade(execution: Execution, version: DatasetVersion, todo: Sequence[Edit]) -> Iterator[Remade]:
+    """The files that hold an edited row, written anew beside the old ones."""
+    rows = {edit.row.row["id"]: edit.line for edit in todo}
+    kinds = Counter((edit.row.split, edit.row.verdict != DatasetRow.Verdict.CHOSEN) for edit in todo)
+    for file in version.files.select_related("artifact").order_by("name"):
+        execution.check()
+        if kinds[file.split, file.undecided]:
+            with store.open_artifact(file.artifact) as source:
+                made = _remake(pq.ParquetFile(source), rows)
+            if made is not None:
+                yield Remade(file, *made)
+
+
+def _remake(old: pq.ParquetFile, rows: Mapping[str, str | None]) -> tuple[Artifact, int] | None:
+    """A file with other lines in the place of some rows; None where it holds none of them."""
+    if not any(pk in rows for batch in old.iter_batches(columns=["id"]) for pk in batch.column(0).to_pylist()):
+        return None
+    name, schema, written = "withdrawn_votes", old.schema_arrow, 0
+    if name not in schema.names:
+        schema = schema.append(SCHEMA.field(name))
+    with store.writing(PARQUET) as incoming, pq.ParquetWriter(incoming.file, schema, compression="zstd") as writer:
+        for batch in old.iter_batches(batch_size=ROW_GROUP_ROWS):
+            kept = [row for old_row in batch.to_pylist() if (row := _replaced(old_row, rows)) is not None]
+            if kept:
+                writer.write_table(pa.Table.from_pylist(kept, schema=schema))
+                written += len(kept)
+    return incoming.artifact, written
+
+
+def _replaced(row: dict[str, Any], rows: Mapping[str, str | None]) -> dict[str, Any] | None:
+    if row["id"] not in rows:
+        return row
+    line = rows[row["id"]]
+    return None if line is None else json.loads(line)
+
+
+def _switch_files(version: DatasetVersion, withdrawal: Withdrawal, remade: Sequence[Remade]) -> None:
+    """The new files in the place of the old ones, whose bytes leave the store after the commit."""
+    for file, artifact, rows in remade:
+        old = {"sha256": file.artifact_id, "rows": file.rows, "withdrawal": withdrawal.pk}
+        former = [*file.former, old | {"at": timezone.now().isoformat()}]
+        VersionFile.objects.filter(pk=file.pk).update(artifact=artifact, rows=rows, former=former)
+        kept = RunArtifact.objects.filter(run=version.run_id, artifact=file.artifact_id)
+        kept.update(artifact=artifact)
+        forget(file.artifact_id)
+
+
+def forget(sha256: str) -> bool:
+    """Let a file leave the store where nothing refers to it any more; its bytes go after the commit."""
+    try:
+        with transaction.atomic():
+            Artifact.objects.filter(sha256=sha256).delete()
+    except ProtectedError:
+        return False
+    transaction.on_commit(partial(store.remove, sha256))
+    return True
+
+
+def sweep(withdrawal: Withdrawal) -> int:
+    """Bytes of former files that a kill between commit and removal left behind go now. Returns how many were named."""
+    files = VersionFile.objects.filter(version__dataset__project=withdrawal.project_id).exclude(former=[])
+    former = {told["sha256"] for file in files for told in file.former}
+    kept = set(Artifact.objects.filter(sha256__in=former).values_list("sha256", flat=True))
+    for sha256 in former - kept:
+        store.remove(sha256)
+    return len(former - kept)

@@ -1,0 +1,348 @@
+"""What somebody said, or wrote, is taken back: it counts and stands nowhere, and versions are still provable."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from django.test import TestCase
+
+from annotate.models import Assignment, Comment, Comparison, Completion, Flag, Judgement, Prompt, Rater
+from annotate.services import importing, reviewing
+from curation.exports.files import chain
+from curation.models import Consensus, DatasetVersion, NoiseScore, RaterSkill, Tombstone, Withdrawal
+from curation.services import building, erasing, rewriting, verbs, withdrawing
+from tests.build import (
+    make_comparison,
+    make_judgement,
+    make_judgements,
+    make_member,
+    make_model,
+    make_noise,
+    make_project,
+)
+from tiebreak.accounts.models import Membership, Project, User
+from tiebreak.accounts.roles import Role
+from tiebreak.core.errors import Conflict, Invalid, NotAllowed
+from tiebreak.core.models import Event
+from tiebreak.runs import ledger, store
+from tiebreak.runs.models import Artifact, Run
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
+
+ALL_TRAIN = {"method": "majority", "split": {"train": 1.0, "validation": 0.0, "test": 0.0}}
+
+
+@pytest.fixture
+def project() -> Project:
+    """Six comparisons by r1, r2 and r3, who agree; "alone" by r1 only."""
+    project = make_project("court", overlap=3)
+    for number in range(6):
+        make_judgements(
+            make_comparison(project, f"c{number}", prompt=f"question {number}"), "AAA" if number % 2 else "BBB"
+        )
+    make_judgements(make_comparison(project, "alone", prompt="who?", a="Anna Berg", b="Ben Cole"), "A")
+    Judgement.objects.filter(rater__name="r1").update(justification="I said so", evidence=[{"side": "a", "exact": "x"}])
+    return project
+
+
+@pytest.fixture
+def owner(project: Project) -> User:
+    return make_member(project, Role.OWNER, name="owner")
+
+
+def build(project: Project, **recipe: Any) -> DatasetVersion:
+    version = building.start("prefs", project, ALL_TRAIN | recipe, by=None, wake=False)
+    ledger.execute(version.run_id or 0)
+    version.refresh_from_db()
+    return version
+
+
+def rater(name: str) -> Rater:
+    return Rater.objects.get(name=name)
+
+
+def withdraw(subject: Rater | Comparison, *, by: User | None = None, reason: str = "asked for it") -> Run:
+    """To the end, with what happens after the commits."""
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        withdrawal = withdrawing.start(subject, reason, by=by, wake=False)
+        run = ledger.execute(withdrawal.run_id or 0)
+    assert run is not None
+    assert run.status == "succeeded", run.error
+    return run
+
+
+def rows(version: DatasetVersion) -> dict[str, dict[str, Any]]:
+    return {row.row["id"]: row.row for row in version.rows.order_by("position")}
+
+
+def in_file(version: DatasetVersion) -> dict[str, dict[str, Any]]:
+    file = version.files.get(name="train.parquet")
+    with store.open_artifact(file.artifact) as source:
+        return {row["id"]: row for row in pq.read_table(source).to_pylist()}
+
+
+def test_a_persons_votes_leave_ready_versions_and_rows_of_theirs_alone_go(project: Project) -> None:
+    version = build(project)
+    before = {row.row["id"]: row for row in version.rows.all()}
+    old_file = version.files.get(name="train.parquet").artifact_id
+    run = withdraw(rater("r1"))
+    after = rows(version)
+    assert set(before) - set(after) == {"alone"}
+    for row in after.values():
+        assert [vote["rater"] for vote in row["votes"]] == ["r2", "r3"]
+        assert (row["n_annotators"], row["withdrawn_votes"]) == (2, 1)
+    # The label and its figures stand as they were published.
+    label = ("chosen", "rejected", "chosen_side", "preference", "probability", "margin", "source")
+    assert all(row[key] == before[pk].row[key] for pk, row in after.items() for key in label)
+    version.refresh_from_db()
+    assert version.counts == {"train": 6, "validation": 0, "test": 0}
+    assert run.result["versions"] == {"prefs@1": {"rows_that_lost_votes": 6, "rows_that_went": 1}}
+    # The file holds the rows as they are, and its old bytes are nowhere.
+    assert {pk: [v["rater"] for v in row["votes"]] for pk, row in in_file(version).items()} == {
+        pk: ["r2", "r3"] for pk in after
+    }
+    file = version.files.get(name="train.parquet")
+    assert (file.rows, file.former[0]["sha256"], file.former[0]["rows"]) == (6, old_file, 7)
+    assert not store.path_of(old_file).exists()
+    assert not Artifact.objects.filter(pk=old_file).exists()
+
+
+def test_the_chain_over_the_rows_hashes_is_still_provable(project: Project) -> None:
+    version = build(project)
+    withdraw(rater("r1"))
+    withdraw(Comparison.objects.get(external_id="c2"))
+    stones = Tombstone.objects.filter(version=version).order_by("position", "pk")
+    first: dict[int, str] = {}
+    for stone in stones:
+        first.setdefault(stone.position, stone.sha256)
+    hashes = dict(version.rows.values_list("position", "sha256")) | first
+    version.refresh_from_db()
+    assert chain(hashes[position] for position in sorted(hashes)) == version.chain_sha256
+    assert len(hashes) == 7
+
+
+def test_nothing_that_they_said_counts_or_can_be_read_any_more(project: Project) -> None:
+    verbs.run_here("aggregate", project, {"method": "dawid-skene"})
+    one, comparison = rater("r1"), Comparison.objects.get(external_id="c0")
+    alone = Comparison.objects.get(external_id="alone")
+    make_noise(comparison, method="rater-quality", cause="r1 (40%) against r2 (90%)")
+    Flag.objects.create(comparison=comparison, rater=one, kind="unsafe", note="I know her")
+    Comparison.objects.filter(pk=alone.pk).update(status="settled")
+    withdraw(one)
+    one.refresh_from_db()
+    assert one.name.startswith("withdrawn-")
+    assert not Judgement.objects.current().filter(rater=one).exists()
+    said = Judgement.objects.filter(rater=one)
+    assert set(said.values_list("preference", "justification", "unparsed_because")) == {(None, "", "withdrawn")}
+    assert not Assignment.objects.filter(rater=one).exists()
+    assert not RaterSkill.objects.filter(rater=one).exists()
+    assert not NoiseScore.objects.filter(comparison=comparison).exists()
+    assert Flag.objects.get().note == ""
+    # The consensus follows at once: two voices are left of three, and none of one.
+    assert Consensus.objects.get(comparison=comparison).n_annotators == 2
+    assert not Consensus.objects.filter(comparison=alone).exists()
+    alone.refresh_from_db()
+    assert (alone.status, alone.seats_taken) == ("open", 0)
+    # What is built from now on knows nothing of them.
+    later = build(project)
+    assert "alone" not in rows(later)
+    assert all(row["n_annotators"] == 2 and "withdrawn_votes" not in row for row in rows(later).values())
+
+
+def test_a_member_leaves_with_their_words_and_under_a_name_that_nobody_can_guess(project: Project, owner: User) -> None:
+    user = make_member(project, Role.ANNOTATOR, name="anna")
+    one = Rater.objects.create(project=project, kind="annotator", name="anna", user=user, skills=["law"])
+    comparison = make_comparison(project, "hers", prompt="q")
+    judgement = make_judgement(comparison, one, -1, justification="because")
+    make_judgement(comparison, rater("r2"), -1)
+    Comment.objects.create(project=project, comparison=comparison, author=user, text="hm")
+    Event.objects.create(
+        verb="judgement.submitted", project=project, actor=user, target_type="annotate.judgement",
+        target_id=str(judgement.pk), data={"preference": -1, "assignment": 3},
+    )  # fmt: skip
+    version = build(project)
+    called = next(v["rater"] for v in rows(version)["hers"]["votes"] if v["rater"].startswith("annotator-"))
+    withdraw(one, by=owner)
+    one.refresh_from_db()
+    assert (one.user, one.skills, one.paused_at is None) == (None, [], False)
+    assert not Membership.objects.filter(project=project, user=user).exists()
+    assert not Comment.objects.exists()
+    event = Event.objects.get(verb="judgement.submitted", target_id=str(judgement.pk))
+    assert (event.actor, event.data) == (None, {"assignment": 3})
+    version.refresh_from_db()
+    assert called not in json.dumps(rows(version)) + version.card
+    assert "Taken back" in version.card
+    assert Event.objects.filter(verb="withdrawal.done", actor=owner).count() == 1
+
+
+def test_a_decision_of_a_withdrawn_adjudicator_no_longer_stands(project: Project) -> None:
+    user = make_member(project, Role.ADJUDICATOR, name="expert")
+    expert = Rater.objects.create(project=project, kind="annotator", name="expert", user=user)
+    for name in ("c0", "alone"):
+        comparison = Comparison.objects.get(external_id=name)
+        reviewing.adjudicate(comparison, 1, False, "The source says so.", by=user)
+    Judgement.objects.filter(comparison__external_id="alone").update(unparsed_because="no", preference=None)
+    version = build(project)
+    assert rows(version)["alone"]["adjudicated_by"]
+    withdraw(expert)
+    left = rows(version)
+    assert "alone" not in left  # nobody else said anything readable
+    assert "adjudicated_by" not in left["c0"]
+    assert (left["c0"]["withdrawn_votes"], left["c0"]["n_annotators"]) == (1, 3)
+    assert left["c0"]["preference"] == 1  # as published
+
+
+def test_a_withdrawn_comparison_goes_with_its_texts_and_what_quotes_them(project: Project) -> None:
+    comparison = Comparison.objects.get(external_id="alone")
+    version = build(project)
+    run = withdraw(comparison)
+    comparison.refresh_from_db()
+    assert comparison.status == "withdrawn"
+    assert comparison.prompt.messages == [{"role": "user", "content": "withdrawn"}]
+    assert not Completion.objects.filter(text__in=["Anna Berg", "Ben Cole"]).exists()
+    assert not Prompt.objects.filter(messages=[{"role": "user", "content": "who?"}]).exists()
+    assert "alone" not in rows(version)
+    assert "alone" not in in_file(version)
+    stone = Tombstone.objects.get()
+    assert (stone.external_id, stone.split, stone.became) == ("alone", "train", "")
+    assert run.result["sharing_the_prompt"] == 0
+    assert not Judgement.objects.exclude(justification="").filter(comparison=comparison).exists()
+    with pytest.raises(Conflict):
+        reviewing.restore(comparison, by=make_member(project, Role.CURATOR))
+
+
+def test_a_prompt_that_others_share_stays_theirs(project: Project) -> None:
+    first = make_comparison(project, "s1", prompt="shared", a="one", b="two")
+    other = make_comparison(project, "s2", prompt="shared", a="one", b="three")
+    make_judgements(first, "A")
+    assert withdrawing.preview(first).sharing == 1
+    run = withdraw(first)
+    other.refresh_from_db()
+    assert other.completion_a.text == "one"
+    assert not Completion.objects.filter(text="two").exists()
+    assert run.result["sharing_the_prompt"] == 1
+
+
+def test_a_preview_says_what_would_go_and_alters_nothing(project: Project) -> None:
+    version = build(project)
+    model = make_model(version)
+    hashes = list(version.rows.values_list("sha256", flat=True))
+    plan = withdrawing.preview(rater("r1"))
+    assert plan.told() == {
+        "judgements": 7,
+        "comparisons": 7,
+        "sharing_the_prompt": 0,
+        "versions": {"prefs@1": {"rows_that_lose_votes": 6, "rows_that_go": 1}},
+        "models_that_saw_it": [model.name],
+    }
+    assert list(version.rows.values_list("sha256", flat=True)) == hashes
+    assert not Withdrawal.objects.exists()
+    assert withdraw(rater("r1")).result["models_that_saw_it"] == [model.name]
+
+
+@pytest.mark.parametrize("at", ["rewrite", "sweep", "erase_rater"])
+def test_a_run_that_is_killed_anywhere_goes_on_and_ends_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    first, second = build(project), build(project)
+    killed = {"yet": False}
+    module = erasing if at == "erase_rater" else rewriting
+    real = getattr(module, at)
+
+    def kill(*args: Any) -> Any:
+        made = real(*args) if at != "erase_rater" else None
+        if not killed["yet"]:
+            killed["yet"] = True
+            raise ledger.LeaseLost("killed")
+        return real(*args) if at == "erase_rater" else made
+
+    monkeypatch.setattr(module, at, kill)
+    withdrawal = withdrawing.start(rater("r1"), "asked", by=None, wake=False)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        ledger.execute(withdrawal.run_id or 0)
+        Run.objects.filter(pk=withdrawal.run_id).update(status="queued", lease_expires_at=None)
+        run = ledger.execute(withdrawal.run_id or 0)
+    assert killed["yet"]
+    assert run is not None
+    assert run.status == "succeeded"
+    assert set(run.result["versions"]) == {str(first), str(second)}
+    assert Tombstone.objects.count() == 14
+    assert Rater.objects.filter(name="r1").count() == 0
+    for version in (first, second):
+        assert all(row["withdrawn_votes"] == 1 for row in rows(version).values())
+
+
+def test_asked_twice_it_is_a_conflict_and_after_a_failure_it_goes_on(project: Project) -> None:
+    one = rater("r1")
+    withdrawal = withdrawing.start(one, "asked", by=None, wake=False)
+    with pytest.raises(Conflict):
+        withdrawing.start(one, "asked", by=None, wake=False)
+    Run.objects.filter(pk=withdrawal.run_id).update(status="cancelled", finished_at="2026-01-01T00:00Z")
+    again = withdrawing.start(one, "asked again", by=None, wake=False)
+    assert (again.pk, again.run_id == withdrawal.run_id, again.reason) == (withdrawal.pk, False, "asked again")
+
+
+@pytest.mark.parametrize("role", [Role.CURATOR, Role.VIEWER, Role.ANNOTATOR, Role.ADJUDICATOR])
+def test_only_managers_withdraw(project: Project, role: str) -> None:
+    with pytest.raises(NotAllowed):
+        withdrawing.start(rater("r1"), "asked", by=make_member(project, role))
+    assert not Withdrawal.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 1001, "\x00"])
+def test_a_reason_is_required(project: Project, owner: User, reason: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        withdrawing.start(rater("r1"), reason, by=owner)
+    assert refused.value.params["field"] == "reason"
+
+
+def test_a_judge_has_nothing_to_take_back(project: Project, owner: User) -> None:
+    judge = Rater.objects.create(project=project, kind="judge", name="gpt")
+    with pytest.raises(Invalid):
+        withdrawing.start(judge, "asked", by=owner)
+
+
+def test_what_was_withdrawn_cannot_be_imported_again(project: Project) -> None:
+    withdraw(rater("r1"))
+    withdraw(Comparison.objects.get(external_id="c0"))
+    said = {"rater": "r1", "kind": "annotator", "preference": -1, "order": "ab"}
+    told = [
+        {"id": "new", "prompt": "q", "completion_a": "x", "completion_b": "y", "judgements": [said]},
+        {"id": "c0", "prompt": "question 0", "completion_a": "first answer", "completion_b": "second answer"},
+        {"id": "fine", "prompt": "q", "completion_a": "x", "completion_b": "z", "judgements": [said | {"rater": "r4"}]},
+    ]
+    report = importing.import_stream(project, io.BytesIO("\n".join(map(json.dumps, told)).encode()))
+    assert (report.created, report.rejected) == (1, 2)
+    assert [r["field"] for r in report.first_rejects] == ["judgements[0].rater", "id"]
+
+
+def test_a_build_that_had_read_the_votes_is_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes ready with them, and is rewritten like the others."""
+    version = building.start("prefs", project, ALL_TRAIN, by=None, wake=False)
+    waited: list[int] = []
+    real = erasing.silence_rater
+
+    def read_before(one: Rater) -> list[int]:
+        if not waited and not Run.objects.filter(pk=version.run_id).exclude(status="queued").exists():
+            waited.append(0)
+            ledger.execute(version.run_id or 0)  # all of it, before the silence
+            Run.objects.filter(pk=version.run_id).update(
+                status="running", finished_at=None, started_at="2020-01-01T00:00Z", lease_expires_at="2100-01-01T00:00Z"
+            )
+        return real(one)
+
+    def tick(seconds: float) -> None:
+        waited.append(1)
+        Run.objects.filter(pk=version.run_id).update(
+            status="succeeded", finished_at="2026-01-01T00:00Z", lease_expires_at=None
+        )
+
+    monkeypatch.setattr(erasing, "silence_rater", read_before)
+    monkeypatch.setattr(withdrawing.time, "sleep", tick)
+    withdraw(rater("r1"))
+    assert waited == [0, 1]
+    assert all(row["withdrawn_votes"] == 1 for row in rows(version).values())
