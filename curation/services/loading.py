@@ -154,7 +154,7 @@ def combined(
 
 
 SAID: Final = """
-SELECT j.id, j.comparison_id AS comparison, j.rater_id AS rater, coalesce(j.preference, -128)::int2,
+SELECT j.id, j.comparison_id AS comparison, j.rater_id AS rater, coalesce({preference}, -128)::int2,
        (CASE j."order" WHEN 'ab' THEN 1 WHEN 'ba' THEN 0 ELSE -1 END)::int2, j.both_bad::int::int2, j.repeat::int2
 FROM annotate_judgement AS j JOIN annotate_comparison AS c ON c.id = j.comparison_id
 WHERE j.current AND c.project_id = %(project)s AND c.status <> 'withdrawn'
@@ -165,13 +165,21 @@ COLUMNS: Final = {
 }  # fmt: skip
 
 
-def judgements_of(project: Project, ids: Sequence[int] | None = None) -> Judgements:
-    """Every current judgement of the comparisons that are not withdrawn, or of those of the given ids only."""
+IN_ASPECT: Final = "(j.aspects ->> %(aspect)s)::numeric"
+
+
+def judgements_of(project: Project, ids: Sequence[int] | None = None, *, aspect: str | None = None) -> Judgements:
+    """Every current judgement of the comparisons that are not withdrawn, or of those of the given ids only.
+
+    With an aspect, of those alone that judge it, and their preference is the one in that aspect.
+    """
     params: dict[str, Any] = {"project": project.pk}
-    some = ""
+    query = SAID.format(preference=IN_ASPECT if aspect else "j.preference")
     if ids is not None:
-        params["ids"], some = list(ids), "AND j.comparison_id = ANY (%(ids)s)"
-    rows = read(SAID + some, COLUMNS, params)
+        params["ids"], query = list(ids), query + "AND j.comparison_id = ANY (%(ids)s)"
+    if aspect:
+        params["aspect"], query = aspect, query + "AND jsonb_exists(j.aspects, %(aspect)s)"
+    rows = read(query, COLUMNS, params)
     rows = rows[np.lexsort((rows["repeat"], rows["rater"], rows["comparison"]))]
     preference = rows["preference"].astype(np.float64)
     preference[rows["preference"] == NOTHING] = np.nan

@@ -121,6 +121,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ENV.storage_dir}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+ROWS_PER_FILE = 1_000_000  # of a dataset version; fixed, since the same recipe gives the same files anywhere
 WHITENOISE_USE_FINDERS = True  # `up` and `demo` serve a checkout without a build step
 
 SESSION_COOKIE_HTTPONLY = True
