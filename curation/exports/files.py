@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,6 +21,13 @@ ROW_GROUP_ROWS: Final = 4096
 def ndjson_line(row: Mapping[str, Any]) -> bytes:
     """One row as a line of JSON in UTF-8, keys in the row's own order: equal rows have equal bytes."""
     return json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def wire_line(record: Mapping[str, Any]) -> bytes:
+    """A record of a format as a line, by a faster writer than `ndjson_line`: the same bytes but for numbers nearer to 0
+    than 0.0001 or beyond 1e16, whose exponent it writes shorter. Native lines are never written again, only copied.
+    """
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class RowsDigest:

@@ -12,12 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from curation.exports.files import ndjson_line
-from curation.exports.formats import FORMATS, FormatOptions, converter
-from curation.exports.schema import SPLITS, normalise
+import orjson
+
+from curation.exports.files import wire_line
+from curation.exports.formats import FORMATS, FormatOptions, converter, group_converter
+from curation.exports.schema import SPLITS
 from curation.models import DatasetVersion
 from tiebreak.core.errors import Invalid, Unavailable
 from tiebreak.runs import store
+
+from .lines import CHOSEN, Asked, blocks, count_groups, groups
 
 # The name that a user types → the format's module and its options.
 NAMES: Final[Mapping[str, tuple[str, FormatOptions]]] = {
@@ -41,6 +45,7 @@ NAMES: Final[Mapping[str, tuple[str, FormatOptions]]] = {
     "rewardbench": ("rewardbench", FormatOptions()),
     "multipref": ("multipref", FormatOptions()),
     "ranking": ("ranking", FormatOptions()),
+    "listwise": ("listwise", FormatOptions()),
 }
 
 
@@ -56,37 +61,100 @@ def _split(split: str | None) -> str | None:
     return split
 
 
-def count(version: DatasetVersion, split: str | None, *, format: str = "native") -> int:
-    """Lines of a split, or of all, in a format."""
-    rows = int(version.counts.get(split, 0)) if split else sum(version.counts.values())
-    return rows * FORMATS[_format(format)[0]].records
+def asked_for(
+    version: DatasetVersion,
+    *,
+    format: str = "native",
+    split: str | None = None,
+    undecided: bool = False,
+    since: DatasetVersion | None = None,
+) -> Asked:
+    """The rows that a format is to tell. Raises Invalid for what it does not know or cannot tell as what it is."""
+    told = FORMATS[_format(format)[0]].undecided
+    if undecided and not told:
+        raise Invalid(
+            f"undecided: {format} tells pairs, and a tie is none; native and multipref tell rows of every kind.",
+            field="undecided",
+        )
+    if since and since.dataset_id != version.dataset_id:
+        raise Invalid(f"since: expected a version of {version.dataset.name}, got {since}.", field="since")
+    verdicts = (CHOSEN, *told) if undecided else (CHOSEN,)
+    return Asked(version, _split(split), verdicts, since)
 
 
-def lines(version: DatasetVersion, *, format: str, split: str | None = None, skip: int = 0) -> Iterator[bytes]:
-    """Rows as NDJSON lines, streamed in flat memory, after `skip` lines.
+def count(asked: Asked, *, format: str = "native") -> int:
+    """Lines in a format."""
+    kind = FORMATS[_format(format)[0]]
+    if kind.grouped:
+        return count_groups(asked)
+    whole = asked.since is None and asked.verdicts == (CHOSEN,)
+    counts = asked.version.counts
+    if not whole or asked.version.tombstones.exists():
+        return asked.rows().count() * kind.records
+    rows = int(counts.get(asked.split, 0)) if asked.split else sum(counts.values())
+    return rows * kind.records
+
+
+def stream(asked: Asked, *, format: str = "native", skip: int = 0) -> Iterator[bytes]:
+    """Lines in a format, some at a time, after the first `skip`, in flat memory.
 
     Checks its arguments before the first line, and every row where the format cannot be told all of them: nothing
     breaks off in the middle.
     """
     name, options = _format(format)
-    rows = version.rows.all() if _split(split) is None else version.rows.filter(split=split)
-    ordered = rows.order_by("position").values_list("line", flat=True)
-    if not FORMATS[name].total or options.margin:
-        deque(_records(ordered, name, options), maxlen=0)
-    done, begun = divmod(skip, FORMATS[name].records)
-    return map(ndjson_line, islice(_records(ordered[done:], name, options), begun, None))
+    kind = FORMATS[name]
+    if name == "raw":
+        return blocks(asked, skip=skip)
+    if kind.grouped:
+        return _joined(_listed(asked, name, options, skip))
+    if not kind.total or options.margin:
+        deque(_records(asked, name, options), maxlen=0)
+    done, begun = divmod(skip, kind.records)
+    return _joined(islice(_records(asked, name, options, done), begun, None))
 
 
-def _records(rows: Any, name: str, options: FormatOptions) -> Iterator[dict[str, Any]]:
+def lines(
+    version: DatasetVersion, *, format: str = "native", split: str | None = None, undecided: bool = False
+) -> Iterator[bytes]:
+    """Each line of a version in a format."""
+    asked = asked_for(version, format=format, split=split, undecided=undecided)
+    for some in stream(asked, format=format):
+        yield from some.splitlines(keepends=True)
+
+
+def _listed(asked: Asked, name: str, options: FormatOptions, skip: int) -> Iterator[bytes]:
+    convert_all = group_converter(name).convert_all
+    for group in groups(asked, skip=skip):
+        yield wire_line(convert_all([orjson.loads(line) for line in group], options))
+
+
+def _records(asked: Asked, name: str, options: FormatOptions, skip: int = 0) -> Iterator[bytes]:
     convert = converter(name).convert
-    for row in rows.iterator(chunk_size=1_000):
-        try:
-            yield from convert(normalise(json.loads(row)), options)
-        except ValueError as error:
-            field, expected, got = error.args
-            raise Invalid(
-                f"The format cannot be told this version: {field}: expected {expected}, got {got}.", field=field
-            ) from None
+    try:
+        for block in blocks(asked, skip=skip):
+            for line in block.splitlines():
+                yield from map(wire_line, convert(orjson.loads(line), options))
+    except ValueError as error:
+        if len(error.args) != 3:  # none of a converter's
+            raise
+        field, expected, got = error.args
+        raise Invalid(
+            f"The format cannot be told this version: {field}: expected {expected}, got {got}.", field=field
+        ) from None
+
+
+def _joined(lines: Iterator[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
+    """So that a million lines are not a million packets."""
+    held: list[bytes] = []
+    length = 0
+    for line in lines:
+        held.append(line)
+        length += len(line)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str, Any]:
@@ -102,8 +170,8 @@ def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str
                     blocks = iter(partial(source.read, 1 << 20), b"")
                     written.append(_write(folder / file.name, blocks, file.split, file.rows))
             else:
-                made = lines(version, format=format, split=file.split)
-                n = count(version, file.split, format=format)
+                asked = asked_for(version, format=format, split=file.split)
+                made, n = stream(asked, format=format), count(asked, format=format)
                 written.append(_write(folder / f"{file.split}.jsonl", made, file.split, n))
         for name, content in _beside(version, format, written).items():
             written.append(_write(folder / name, iter([_json(content)]), None, 0))

@@ -1,18 +1,19 @@
-"""Training formats: a literal table of name → (label, facts, module). A module has `convert` and `schema`.
+"""Training formats: a literal table of name → (label, facts, module). A module has `convert` and `schema`, and one that
+tells the rows of a prompt together has `convert_all` in the place of `convert`.
 
 The columns are those that each trainer's own loader reads; a format's golden file under tests/golden shows them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Literal, NamedTuple, Protocol, cast, get_args
 
 import pyarrow as pa
 
-from curation.exports.schema import Row
+from curation.exports.schema import UNDECIDED, Native, Row
 
 Style = Literal["conversational", "text"]
 
@@ -43,6 +44,16 @@ class Converter(Protocol):
         """The columns of what `convert` returns."""
 
 
+class GroupConverter(Protocol):
+    """What a grouped format's module provides."""
+
+    def convert_all(self, rows: Sequence[Native], options: FormatOptions) -> dict[str, Any]:
+        """The one record that all rows of a prompt become."""
+
+    def schema(self, options: FormatOptions) -> pa.Schema:
+        """The columns of it."""
+
+
 class Format(NamedTuple):
     label: str
     facts: str
@@ -51,10 +62,16 @@ class Format(NamedTuple):
     """That a row becomes."""
     total: bool = True
     """Any row can be told; where not, `convert` refuses those that cannot."""
+    undecided: tuple[str, ...] = ()
+    """Of the rows without a chosen side: the kinds that it can tell as what they are. Pairs can tell none."""
+    grouped: bool = False
+    """One record for all rows of a prompt."""
 
 
 FORMATS: Final[Mapping[str, Format]] = {
-    "raw": Format("Native rows", "every field of a version, lossless", "curation.exports.formats.raw"),
+    "raw": Format(
+        "Native rows", "every field of a version, lossless", "curation.exports.formats.raw", undecided=UNDECIDED
+    ),
     "trl": Format(
         "TRL preference, explicit prompt",
         "prompt, chosen, rejected as messages or text: RewardTrainer, DPOTrainer, OpenRLHF",
@@ -70,6 +87,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         "prompt, completion, label: two records a row, for KTOTrainer and Axolotl",
         "curation.exports.formats.kto",
         records=2,
+        undecided=("both_bad",),
     ),
     "llama-factory": Format(
         "LLaMA-Factory ranking",
@@ -83,6 +101,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         "curation.exports.formats.llama_factory_kto",
         records=2,
         total=False,
+        undecided=("both_bad",),
     ),
     "axolotl": Format(
         "Axolotl DPO",
@@ -101,6 +120,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         "HelpSteer3 preference",
         "context, response1, response2, overall_preference, individual_preference",
         "curation.exports.formats.helpsteer",
+        undecided=("tie",),
     ),
     "rewardbench": Format(
         "RewardBench",
@@ -108,16 +128,35 @@ FORMATS: Final[Mapping[str, Format]] = {
         "curation.exports.formats.rewardbench",
     ),
     "multipref": Format(
-        "MultiPref", "both completions with every single judgement", "curation.exports.formats.multipref"
+        "MultiPref",
+        "both completions with every single judgement",
+        "curation.exports.formats.multipref",
+        undecided=UNDECIDED,
     ),
     "ranking": Format(
         "Ranking", "a context and its completions by rank, 0 the best: NeMo RL", "curation.exports.formats.ranking"
+    ),
+    "listwise": Format(
+        "Listwise",
+        "a prompt with all its completions, ranked where the comparisons make one ranking",
+        "curation.exports.formats.listwise",
+        undecided=("tie",),
+        grouped=True,
     ),
 }
 
 
 def converter(name: str) -> Converter:
     """The module of a format, imported on use; an unknown name is refused with the list of known ones."""
+    return cast(Converter, _module(name))
+
+
+def group_converter(name: str) -> GroupConverter:
+    """The module of a grouped format."""
+    return cast(GroupConverter, _module(name))
+
+
+def _module(name: str) -> Any:
     if name not in FORMATS:
         raise ValueError("format", f"one of {', '.join(FORMATS)}", name)
-    return cast(Converter, import_module(FORMATS[name].path))
+    return import_module(FORMATS[name].path)

@@ -9,17 +9,20 @@ from typing import Any
 import pyarrow as pa
 
 from curation.exports.formats import FormatOptions, trl
+from curation.exports.formats.sides import labelled
 from curation.exports.formats.transcripts import prompt_text, reply_text
-from curation.exports.schema import Row
+from curation.exports.schema import Native
 
 
-def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
-    """Two records: the chosen completion with label true, then the rejected one with false. There is no margin."""
+def convert(row: Native, options: FormatOptions) -> list[dict[str, Any]]:
+    """Two records: the chosen completion with label true, then the rejected one with false; a and b with false where
+    both are bad. There is no margin.
+    """
     as_text = options.style == "text"
     prompt = prompt_text(row["prompt"]) if as_text else row["prompt"]
     return [
         {"prompt": prompt, "completion": reply_text(reply) if as_text else reply, "label": label}
-        for reply, label in ((row["chosen"], True), (row["rejected"], False))
+        for reply, label in labelled(row)
     ]
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curation.exports.formats import FormatOptions
 from curation.exports.formats.sides import only
-from curation.exports.schema import Message, Row
+from curation.exports.schema import Message, Native, Row
 
 TURN: Final = pa.struct([pa.field(name, pa.string(), nullable=False) for name in ("from", "value")])
 HEAD: Final = (
@@ -41,7 +41,7 @@ def beside(files: Mapping[str, str]) -> dict[str, Any]:
     return {"dataset_info.json": {name: {"file_name": file, **told} for name, file in files.items()}}
 
 
-def head(row: Row) -> dict[str, Any]:
+def head(row: Native) -> dict[str, Any]:
     """The turns of the prompt, and its system message, empty where there is none."""
     messages: Sequence[Message] = row["prompt"]
     has_system = messages[0]["role"] == "system"

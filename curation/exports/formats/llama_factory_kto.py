@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from curation.exports.formats import FormatOptions
 from curation.exports.formats.llama_factory import COLUMNS, HEAD, head, turn
-from curation.exports.formats.sides import only
-from curation.exports.schema import Row
+from curation.exports.formats.sides import labelled, single
+from curation.exports.schema import Native
 
 
-def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
-    """Two records, the chosen completion first: conversations, system and kto_tag."""
+def convert(row: Native, options: FormatOptions) -> list[dict[str, Any]]:
+    """Two records as in `kto`: conversations, system and kto_tag."""
     asked = head(row)
-    replies = ((turn(only(row, "chosen")), True), (turn(only(row, "rejected")), False))
+    replies = [(turn(single(row, reply)), label) for reply, label in labelled(row)]
     return [asked | {"conversations": [*asked["conversations"], reply], "kto_tag": tag} for reply, tag in replies]
 
 

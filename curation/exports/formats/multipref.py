@@ -9,13 +9,13 @@ import pyarrow as pa
 from curation.exports.formats import FormatOptions
 from curation.exports.formats.sides import sides
 from curation.exports.formats.transcripts import plain_text
-from curation.exports.schema import Row, VoteRow
+from curation.exports.schema import Native, VoteRow
 
 TEXTS: Final = ("comparison_id", "prompt_id", "text", "completion_a", "completion_b", "model_a", "model_b")
 _SAID: Final = ("evaluator", "kind", "overall_pref")
 
 
-def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
+def convert(row: Native, options: FormatOptions) -> list[dict[str, Any]]:
     """Columns of texts, then annotations: who, of which kind, and what they prefer; "both-bad" where that was all."""
     a, b = sides(row)
     told = (row["id"], row["group"], plain_text(row["prompt"]), plain_text(a.messages), plain_text(b.messages))

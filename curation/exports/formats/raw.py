@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow as pa
 
 from curation.exports.formats import FormatOptions
-from curation.exports.schema import SCHEMA, Row
+from curation.exports.schema import SCHEMA, Native
 
 
-def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
+def convert(row: Native, options: FormatOptions) -> list[dict[str, Any]]:
     """Every field of the row; the options do not touch it."""
     return [dict(row)]
 
 
 def schema(options: FormatOptions) -> pa.Schema:
-    """The native schema."""
+    """The native schema, of pairs."""
     return SCHEMA

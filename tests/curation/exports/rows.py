@@ -7,7 +7,7 @@ from typing import Any
 from curation.exports.candidates import Candidate
 from curation.exports.following import apply
 from curation.exports.recipe import Recipe
-from curation.exports.schema import Message, Row, VoteRow
+from curation.exports.schema import Message, Row, Undecided, VoteRow, undecided
 
 
 def message(content: str, role: str = "assistant") -> Message:
@@ -37,3 +37,26 @@ def candidate(id_: str = "c1", **changes: Any) -> Candidate:
 
 def row(id_: str = "c1", **changes: Any) -> Row:
     return apply(Recipe(), [candidate(id_, **changes)]).rows[0]
+
+
+def tied(id_: str, kind: str, **changes: Any) -> Undecided:
+    """A row of the same texts without a chosen side."""
+    facts: dict[str, Any] = {
+        "id": id_,
+        "prompt": [message("What is 2 + 2?", "user")],
+        "completion_a": [message("4")],
+        "completion_b": [message("5")],
+        "undecided": kind,
+        "preference": 0.0,
+        "probability": 0.5,
+        "source": "human",
+        "n_annotators": 2,
+        "n_judges": 0,
+        "votes": [vote("ann", 0), vote("bob", None, both_bad=True)],
+        "generator_a": "model-x",
+        "generator_b": "model-y",
+        "group": "sums",
+        "split": "train",
+        "metadata": "{}",
+    }
+    return undecided(facts | changes)

@@ -8,13 +8,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curation.exports.card import CardFacts, render_card, summarise
-from curation.exports.files import ndjson_line, read_parquet, rows_digest, write_ndjson, write_parquet
-from curation.exports.formats import FORMATS, FormatOptions, converter
+from curation.exports.files import ndjson_line, read_parquet, rows_digest, wire_line, write_ndjson, write_parquet
+from curation.exports.formats import FORMATS, FormatOptions, converter, group_converter
 from curation.exports.schema import OPTIONAL, SCHEMA
 from curation.services.exporting import NAMES
-from tests.curation.exports.rows import message, row, vote
+from tests.curation.exports.rows import message, row, tied, vote
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "formats"
 
@@ -43,9 +45,35 @@ def test_rows_are_those_of_the_golden_file(name: str) -> None:
     module, options = ASKED[name]
     golden = GOLDENS[name]
 
-    assert converter(module).convert(SINGLE, options) == golden["single"]
+    assert records(module, SINGLE, options) == golden["single"]
     if golden["multi"] is not None:
-        assert converter(module).convert(MULTI, options) == golden["multi"]
+        assert records(module, MULTI, options) == golden["multi"]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_sent_has_the_bytes_of_the_golden_file(name: str) -> None:
+    """`wire_line` writes with orjson what `json` writes of the golden records."""
+    golden = GOLDENS[name]
+    for told in (*golden["single"], *(golden["multi"] or ())):
+        assert wire_line(told) == ndjson_line(told)
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda inner: st.lists(inner))
+)
+def test_texts_of_any_kind_are_written_alike_by_both_writers(value: Any) -> None:
+    assert wire_line({"value": value}) == ndjson_line({"value": value})
+
+
+@given(st.floats(0.0001, 1e15) | st.just(0.0))
+def test_numbers_of_a_row_are_written_alike_by_both_writers(value: float) -> None:
+    assert wire_line({"p": value}) == ndjson_line({"p": value})
+
+
+def records(name: str, row: Any, options: FormatOptions) -> list[dict[str, Any]]:
+    if FORMATS[name].grouped:
+        return [group_converter(name).convert_all([row], options)]
+    return converter(name).convert(row, options)
 
 
 def test_every_format_has_its_golden_file_and_every_golden_file_its_format() -> None:
@@ -83,6 +111,34 @@ def test_a_row_that_a_format_cannot_be_told_is_refused_by_name(name: str, untold
     assert refused.value.args[0] == field
 
 
+# What formats make of a row without a chosen side: as what it is, and never a pair of it.
+TIED = tied("t", "tie", preference=0.0)
+BAD = tied("t", "both_bad", preference=0.0)
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in FORMATS for kind in FORMATS[name].undecided])
+def test_a_row_without_a_side_is_never_told_as_a_pair(name: str, kind: str) -> None:
+    told = json.dumps(records(name, TIED if kind == "tie" else BAD, FormatOptions()))
+    assert "chosen" not in told
+    assert '"rejected"' not in told
+    assert '"label": true' not in told
+    assert '"kto_tag": true' not in told
+
+
+def test_both_bad_are_two_bad_completions_for_kto() -> None:
+    told = converter("kto").convert(BAD, FormatOptions())  # type: ignore[arg-type]
+    assert [(record["completion"][0]["content"], record["label"]) for record in told] == [("4", False), ("5", False)]
+    tagged = converter("llama-factory-kto").convert(BAD, FormatOptions())  # type: ignore[arg-type]
+    assert [record["kto_tag"] for record in tagged] == [False, False]
+
+
+def test_a_tie_is_a_zero_for_helpsteer_and_shared_ranks_in_a_list() -> None:
+    (told,) = converter("helpsteer").convert(TIED, FormatOptions())  # type: ignore[arg-type]
+    assert (told["response1"], told["response2"], told["overall_preference"]) == ("4", "5", 0)
+    listed = group_converter("listwise").convert_all([TIED], FormatOptions())
+    assert [completion["rank"] for completion in listed["completions"]] == [0, 0]
+
+
 def test_both_bad_and_unparsed_judgements_are_told_as_such() -> None:
     votes = [vote("ann", -1), vote("bob", None, both_bad=True), vote("gpt", None, kind="judge"), vote("cat", 0)]
     (told,) = converter("multipref").convert(row("c", votes=votes), FormatOptions())
@@ -101,7 +157,7 @@ def test_a_row_never_loses_its_side_to_rounding(preference: float, told: int) ->
 @pytest.mark.parametrize("options", [FormatOptions(), FormatOptions(style="text", margin=True)])
 def test_every_format_fits_the_schema_it_declares(tmp_path: Path, name: str, options: FormatOptions) -> None:
     module = converter(name)
-    rows = module.convert(SINGLE, options)
+    rows = records(name, SINGLE, options)
     assert len(rows) == FORMATS[name].records
 
     write_parquet(tmp_path / "rows.parquet", rows, schema=module.schema(options))
