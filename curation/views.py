@@ -29,6 +29,7 @@ from .desk import Desk, beside_fields, page
 from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, RubricForm, TokenForm, runnable
 from .models import DatasetVersion, RewardModel
 from .services import admitting, building, verbs
+from .services.reading import bias as bias_pages
 from .services.reading import comparisons as comparison_pages
 from .services.reading import datasets as dataset_pages
 from .services.reading import models as model_pages
@@ -198,7 +199,8 @@ def _version(desk: Desk, name: str, number: int) -> DatasetVersion:
 def version(desk: Desk, name: str, number: int) -> HttpResponse:
     row = _version(desk, name, number)
     origin = desk.request.build_absolute_uri("/").rstrip("/")
-    return desk.render("version.html", page=dataset_pages.version_page(row), version=row, origin=origin)
+    made = dataset_pages.version_page(row)
+    return desk.render("version.html", page=made, version=row, bias=bias_pages.bias(row), origin=origin)
 
 
 @page()

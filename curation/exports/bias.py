@@ -57,6 +57,7 @@ RATIOS: Final[Sequence[tuple[float, str]]] = (
     (4.0, "2 to 4 times"),
     (float("inf"), "over 4 times"),
 )
+WHO: Final = {"human": "people", "judge": "judges", "mixed": "both"}
 TURNS: Final = ("1", "2", "3", "4 or more")
 
 Unit = Literal["share", "log-odds"]
@@ -143,9 +144,9 @@ class Tally:
         told = [self.rate(name) for name in names[:MOST_SHOWN]]
         return [*told, Rate(OTHERS, wilson(hits, tried))] if tried else told
 
-    def among(self, names: Sequence[str]) -> list[Rate]:
+    def among(self, names: Sequence[str], labels: Mapping[str, str] | None = None) -> list[Rate]:
         """In the order of `names`, those that occur."""
-        return [self.rate(name) for name in names if self.tried[name]]
+        return [self.rate(name, (labels or {}).get(name)) for name in names if self.tried[name]]
 
 
 @dataclass(slots=True)
@@ -252,7 +253,7 @@ class Bias:
             "difference": self.longer["difference"].among([label for _, label in RATIOS]),
             "layout": self.more.among(MARKS),
             "split": self.longer["split"].among(SPLITS),
-            "label": self.longer["label"].among(SOURCES),
+            "label": self.longer["label"].among(SOURCES, WHO),
             "source": self.longer["source"].rates(),
             "language": self.longer["language"].rates(),
             "turns": self.longer["turns"].among(TURNS),

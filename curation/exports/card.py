@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from curation.exports.bias import MOST_SHOWN, OTHERS, SECTIONS, Figures, Rate
+from curation.exports.bias import MOST_SHOWN, OTHERS, SECTIONS, WHO, Figures, Rate
 from curation.exports.cautions import cautions
 from curation.exports.facts import CardFacts, Cost, RaterFacts, Statistics, summarise
 from curation.exports.schema import SOURCES, SPLITS, UNDECIDED
@@ -140,7 +140,7 @@ def _rows(statistics: Statistics) -> str:
         undecided = [sum(statistics.undecided[split, kind] for split in splits) for kind in kept]
         return [name, *map(_count, [sum(statistics.splits[split] for split in splits), *by_label, *undecided])]
 
-    header = ["split", "rows with a chosen side", *(f"labelled by {_who(source)}" for source in labels)]
+    header = ["split", "rows with a chosen side", *(f"labelled by {WHO[source]}" for source in labels)]
     table = _table(
         [*header, *(f"{_VERDICTS[kind]}, kept apart" for kind in kept)],
         [*(line(split, [split]) for split in SPLITS), line("all", SPLITS)],
@@ -150,10 +150,6 @@ def _rows(statistics: Statistics) -> str:
         if counts:
             told.append(_table((title, "rows"), _commonest(counts, statistics.n)))
     return "\n\n".join(told)
-
-
-def _who(source: str) -> str:
-    return {"human": "people", "judge": "judges", "mixed": "both"}[source]
 
 
 def _commonest(counts: Counter[str], total: int) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import NormalDist
 from typing import Any, Final, NamedTuple
 
-from curation.exports.bias import Figures
+from curation.exports.bias import WHO, Figures
 from curation.exports.facts import CardFacts, Statistics
 from curation.stats import Estimate, wilson
 from curation.stats.people import difference
@@ -143,8 +143,8 @@ def _splits(told: _Evidence) -> Iterator[dict[str, Any]]:
     counts, splits = told.statistics.labelled, told.statistics.splits
     longer = {rate.label: rate.figure for rate in told.figures.get("split", ())}
     for split in ("validation", "test"):
-        for source in sorted(told.statistics.sources):
-            yield from _apart(split, f"labelled by {source}", counts[split, source], splits[split],
+        for source, who in WHO.items():
+            yield from _apart(split, f"labelled by {who}", counts[split, source], splits[split],
                               counts["train", source], splits["train"])  # fmt: skip
         if split in longer and "train" in longer:
             yield from _apart(split, "with the longer one chosen", *_counts(longer[split]), *_counts(longer["train"]))
