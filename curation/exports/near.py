@@ -257,14 +257,16 @@ def pairs_of(keys: HashArray, among: BoolArray) -> HashArray:
 
     Pairs of all with all would be a square where one key has many texts; so there are at most two a text.
     """
-    order = np.flatnonzero(among)
-    order = order[np.argsort(keys[order], kind="stable")]
-    ordered = keys[order]
-    again = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
-    fresh = np.arange(len(order))
+    rows = np.flatnonzero(among)
+    # Half of the key and the row in one number sort twice as fast as by key; pairs that agree in that half alone fail
+    # when they are verified.
+    ordered = np.sort(_packed(keys[rows] >> np.uint64(32), rows))
+    key, row = ordered >> np.uint64(32), _right(ordered)
+    again = np.flatnonzero(key[1:] == key[:-1]) + 1
+    fresh = np.arange(len(row))
     fresh[again] = 0
     first = np.maximum.accumulate(fresh)[again]
-    return _distinct(np.concatenate([_packed(order[first], order[again]), _packed(order[again - 1], order[again])]))
+    return _distinct(np.concatenate([_packed(row[first], row[again]), _packed(row[again - 1], row[again])]))
 
 
 def band_pairs(band: int, parts: Sequence[Sketches], plan: Plan, among: BoolArray) -> HashArray:
