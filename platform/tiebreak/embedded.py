@@ -223,25 +223,31 @@ def release(data_dir: Path) -> None:
 def stop(data_dir: Path) -> list[str]:
     """Stop the servers of a data directory, whoever uses them; returns the names of those that ran."""
     data_dir = data_dir.expanduser().resolve()
+    servers = {name: make(Place(data_dir, name)) for name, make in SERVERS.items()}
+    ran = [name for name, server in servers.items() if _runs(server)]  # without its last user one ends by itself
     release(data_dir)
-    return [name for name in SERVERS if _stop_one(SERVERS[name](Place(data_dir, name)))]
+    for server in servers.values():
+        _stop_one(server)
+    return ran
 
 
-def _stop_one(server: Server) -> bool:
+def _runs(server: Server) -> bool:
+    place = server.place
+    return place.run.exists() and (_is_held(place.lock("keeper")) or server.running_pid() is not None)
+
+
+def _stop_one(server: Server) -> None:
     place = server.place
     if not place.run.exists():
-        return False
+        return
     with _locked(place.lock("start")):
-        ran = _is_held(place.lock("keeper"))
         while _is_held(place.lock("keeper")):
             with contextlib.suppress(OSError):  # it writes its state when the server is up, and removes it as it stops
                 os.kill(int(json.loads(place.state.read_text())["keeper"]), signal.SIGTERM)
             time.sleep(0.1)
         with _locked(place.lock("keeper")):  # and what a killed keeper left behind
             if pid := server.running_pid():
-                ran = True
                 server.halt(pid)
-        return ran
 
 
 def status(data_dir: Path) -> dict[str, Any]:
