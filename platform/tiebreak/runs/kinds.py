@@ -42,6 +42,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "curation.services.building.run",
         stopped="curation.services.building.stopped",
     ),
+    "outline": Kind(_("Count what a recipe would do"), "default", "curation.services.previewing.run"),
     "withdraw": Kind(_("Withdraw data"), "default", "curation.services.withdrawing.run"),
     "train": Kind(_("Train a reward model"), "gpu", "curation.handlers.rewards.train"),
     "evaluate": Kind(_("Evaluate a reward model"), "gpu", "curation.handlers.rewards.evaluate"),
