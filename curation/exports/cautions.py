@@ -121,7 +121,7 @@ def _unaudited(told: _Evidence) -> Iterator[dict[str, Any]]:
 def _chance(told: _Evidence) -> Iterator[dict[str, Any]]:
     accuracy = told.facts.judge_accuracy
     if told.statistics.judge_votes and accuracy is not None and accuracy.low is not None and accuracy.low <= 0.5:
-        yield _share(accuracy)
+        yield _share(accuracy) | {"n": told.facts.audited}
 
 
 def _one_rater(told: _Evidence) -> Iterator[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _no_test(told: _Evidence) -> Iterator[dict[str, Any]]:
 
 
 TEXTS: Final[Mapping[str, str]] = {
-    "unreliable": "People agree no better than chance may make them: alpha %(alpha)s.",
+    "unreliable": "Nothing shows that people agree better than by chance: alpha %(alpha)s.",
     "longer": "A length-biased set: the chosen completion is the longer in %(share)s.",
     "shorter": "A length-biased set: the chosen completion is the shorter in %(share)s.",
     "looks": "Length and layout alone name the chosen completion in %(share)s of the rows held out, unread.",
@@ -189,7 +189,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "author": "%(name)s wins %(share)s of its comparisons: a model may learn who wrote a text, not how good it is.",
     "unaudited": "Judge labels without an audit: %(rows)s of %(of)s rows are labelled by judges alone, and no random "
     "part of what judges label was answered by people.",
-    "chance": "On the audit, judges may be no better than chance: they name people's side in %(share)s.",
+    "chance": "The audit of %(n)s comparisons does not show that judges are better than chance: they name people's "
+    "side in %(share)s.",
     "one_rater": "One rater, %(name)s, gave %(share)s of the votes.",
     "single": "%(share)s of the labels rest on one vote: nobody can say how far others would agree with them.",
     "splits": "The splits differ: %(here)s of the %(split)s rows are %(what)s, and %(train)s of the train rows.",

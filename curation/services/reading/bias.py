@@ -86,7 +86,7 @@ WORDS: Final = (  # those of a package that knows no languages
     gettext_noop("with the longer one chosen"),
 )
 CAUTIONS: Final = (
-    gettext_noop("People agree no better than chance may make them: alpha %(alpha)s."),
+    gettext_noop("Nothing shows that people agree better than by chance: alpha %(alpha)s."),
     gettext_noop("A length-biased set: the chosen completion is the longer in %(share)s."),
     gettext_noop("A length-biased set: the chosen completion is the shorter in %(share)s."),
     gettext_noop("Length and layout alone name the chosen completion in %(share)s of the rows held out, unread."),
@@ -97,7 +97,10 @@ CAUTIONS: Final = (
         "Judge labels without an audit: %(rows)s of %(of)s rows are labelled by judges alone, and no random part of "
         "what judges label was answered by people."
     ),
-    gettext_noop("On the audit, judges may be no better than chance: they name people's side in %(share)s."),
+    gettext_noop(
+        "The audit of %(n)s comparisons does not show that judges are better than chance: they name people's side in "
+        "%(share)s."
+    ),
     gettext_noop("One rater, %(name)s, gave %(share)s of the votes."),
     gettext_noop("%(share)s of the labels rest on one vote: nobody can say how far others would agree with them."),
     gettext_noop("The splits differ: %(here)s of the %(split)s rows are %(what)s, and %(train)s of the train rows."),
