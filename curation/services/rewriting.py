@@ -33,7 +33,7 @@ from tiebreak.runs import store
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Artifact, RunArtifact
 
-from .building import pseudonym, public_name
+from .material import pseudonym, public_name
 
 BATCH: Final = 500
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -226,7 +226,7 @@ def _retell(version: DatasetVersion, withdrawal: Withdrawal) -> None:
     left = dict(chosen.values_list("split").annotate(n=Count("pk")))
     gone, changed = taken(version)
     DatasetVersion.objects.filter(pk=version.pk).update(
-        counts={split: left.get(split, 0) for split in {**version.counts, **left}},
+        counts={split: left.get(split, 0) for split in version.counts},
         statistics=version.statistics | {"withdrawn": {"rows": gone, "rows_that_lost_votes": changed}},
         card=_card(version, withdrawal, gone, changed),
     )
