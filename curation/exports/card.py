@@ -56,7 +56,7 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
     ]
     sections = {
         "Know before you train": _cautions(facts, statistics, figures),
-        "Rows": _rows(statistics),
+        "Rows": _rows(facts, statistics),
         "Left out and changed": _left_out(facts, statistics),
         "Labels": _labels(facts, statistics),
         "Raters": _raters(facts, statistics),
@@ -67,7 +67,7 @@ def render_card(facts: CardFacts, statistics: Statistics) -> str:
         "Cost": _cost(facts.cost) if facts.cost else "",
         "Withdrawals": _withdrawals(facts.withdrawn),
         "Limits": _limits(facts, statistics),
-        "Licence": f"{_cell(facts.license)}",
+        "Licence": f"{cell(facts.license)}",
         "How to load": _how_to_load(facts, statistics),
         "Recipe": _fenced("json", json.dumps(facts.recipe, indent=2, sort_keys=True, ensure_ascii=False)),
         "Identity": _identity(facts),
@@ -128,10 +128,10 @@ def _files(facts: CardFacts, statistics: Statistics) -> dict[str, Sequence[str]]
 
 
 def _cautions(facts: CardFacts, statistics: Statistics, figures: Figures) -> str:
-    return "\n".join(f"- {_cell(str(caution))}" for caution in cautions(facts, statistics, figures))
+    return "\n".join(f"- {cell(str(caution))}" for caution in cautions(facts, statistics, figures))
 
 
-def _rows(statistics: Statistics) -> str:
+def _rows(facts: CardFacts, statistics: Statistics) -> str:
     kept = [kind for kind in UNDECIDED if any(statistics.undecided[split, kind] for split in SPLITS)]
     labels = [source for source in SOURCES if statistics.sources[source]]
 
@@ -145,7 +145,8 @@ def _rows(statistics: Statistics) -> str:
         [*header, *(f"{_VERDICTS[kind]}, kept apart" for kind in kept)],
         [*(line(split, [split]) for split in SPLITS), line("all", SPLITS)],
     )
-    told = [table, f"Split by group ({_count(statistics.groups)} groups): comparisons of one group are never apart."]
+    apart = {"cluster": "cluster of alike prompts"}.get((facts.recipe.get("split") or {}).get("by", ""), "group")
+    told = [table, f"Split by {apart}, never one in two splits; {_count(statistics.groups)} groups."]
     for title, counts in (("source", statistics.places), ("language", statistics.languages)):
         if counts:
             told.append(_table((title, "rows"), _commonest(counts, statistics.n)))
@@ -157,7 +158,7 @@ def _commonest(counts: Counter[str], total: int) -> list[tuple[str, str]]:
     shown, unnamed = ordered[:MOST_SHOWN], total - sum(counts.values())
     rest = counts[OTHERS] + sum(counts[name] for name in ordered[MOST_SHOWN:])
     told = [(name, counts[name]) for name in shown] + [("others", rest), ("not named", unnamed)]
-    return [(_cell(name), _count(n)) for name, n in told if n]
+    return [(cell(name), _count(n)) for name, n in told if n]
 
 
 def _left_out(facts: CardFacts, statistics: Statistics) -> str:
@@ -185,7 +186,11 @@ def _labels(facts: CardFacts, statistics: Statistics) -> str:
     if statistics.adjudicated:
         decided = wilson(statistics.adjudicated, statistics.n)
         lines.append(("rows decided by an adjudicator", _shown(decided), f"{_count(decided.n)} rows"))
-    return _table(("figure", "value (95 % interval)", "of"), lines)
+    table = _table(("figure", "value (95 % interval)", "of"), lines)
+    if not facts.method:
+        return table
+    because = f": {facts.because}" if facts.because else ""
+    return f"Consensus by {cell(facts.method + because)}.\n\n{table}"
 
 
 def _raters(facts: CardFacts, statistics: Statistics) -> str:
@@ -198,7 +203,7 @@ def _raters(facts: CardFacts, statistics: Statistics) -> str:
     ]
     rows = [
         (
-            _cell(name),
+            cell(name),
             kind,
             _count(n),
             f"{100 * n / statistics.votes:.1f} %",
@@ -223,7 +228,7 @@ def _judges(facts: CardFacts) -> str:
     told = []
     if facts.judges:
         rows = [
-            (_cell(j.name), j.kind, _cell(j.model), _cell(j.rubric), _count(j.readings), _shown(j.accuracy))
+            (cell(j.name), j.kind, cell(j.model), cell(j.rubric), _count(j.readings), _shown(j.accuracy))
             for j in facts.judges
         ]
         header = ("judge", "kind", "model", "rubric", "readings", "names people's side, on the audit (95 % interval)")
@@ -234,7 +239,7 @@ def _judges(facts: CardFacts) -> str:
             f"{_count(facts.audited)} comparisons drawn at random (prediction-powered): {_shown(accuracy)}."
         )
     if facts.muted:
-        told.append(f"Refused by gold, and no label made of their words: {', '.join(map(_cell, facts.muted))}.")
+        told.append(f"Refused by gold, and no label made of their words: {', '.join(map(cell, facts.muted))}.")
     return "\n\n".join(told)
 
 
@@ -243,7 +248,7 @@ def _bias(figures: Figures) -> str:
     for name, rates in figures.items():
         section = SECTIONS[name]
         shown = _shown if section.unit == "share" else _weight
-        rows = [(_cell(rate.label), shown(rate.figure), _count(rate.figure.n)) for rate in rates]
+        rows = [(cell(rate.label), shown(rate.figure), _count(rate.figure.n)) for rate in rates]
         value = "share (95 % interval)" if section.unit == "share" else "log-odds (95 % interval)"
         told.append(f"### {section.title}\n\n{section.about}\n\n" + _table((section.of, value, "n"), rows))
     return "\n\n".join(told)
@@ -257,7 +262,7 @@ def _contamination(facts: CardFacts) -> str:
     told = []
     asked = facts.recipe.get("decontaminate") or {}
     if facts.evaluations:
-        rows = [(_cell(e.name), _count(e.texts), f"`{e.sha256}`", _count(e.dropped)) for e in facts.evaluations]
+        rows = [(cell(e.name), _count(e.texts), f"`{e.sha256}`", _count(e.dropped)) for e in facts.evaluations]
         told.append(f"Rows that share {asked.get('words', 13)} words in a row with a text of these sets were left out.")
         told.append(_table(("evaluation set", "texts", "SHA-256", "comparisons left out"), rows))
     else:
@@ -389,6 +394,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 _MARKUP: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*[]<>|"})
 
 
-def _cell(text: str) -> str:
-    """A name or a phrase on one line, its markup without effect."""
+def cell(text: str) -> str:
+    """A name or a phrase as a table's cell has it: on one line, its markup without effect."""
     return " ".join(text.split()).translate(_MARKUP)

@@ -192,6 +192,10 @@ class CardFacts:
     """Of the judges together, over all that they labelled, corrected by the audit (`prediction_powered`)."""
     audited: int = 0
     """Comparisons that were drawn for the audit."""
+    method: str = ""
+    """How the consensus was made, where the recipe leaves it open too."""
+    because: str = ""
+    """Why it was that one."""
     muted: Sequence[str] = ()
     """Judges that gold refuses: no label was made of their words."""
     guidelines: Sequence[Guidelines] = ()

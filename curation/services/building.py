@@ -155,6 +155,8 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
         changed=dict(writer.changed),
         raters=material.told(raters),
         agreement=material.agreement,
+        method=material.fitted.method,
+        because=material.fitted.because,
         muted=material.silent,
     )
     _finish(execution, version, outcome, material, writer, statistics)

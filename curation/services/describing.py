@@ -43,6 +43,10 @@ class Outcome:
     """All whose votes made the consensus, under the names that the rows call them by."""
     agreement: Estimate
     """Of people, over everything that they judged, never over the rows kept: selection raises it."""
+    method: str = ""
+    """How the consensus was made."""
+    because: str = ""
+    """Why it was that one."""
     muted: Sequence[str] = ()
     """Names of the judges of whose words no label was made, since gold refuses them."""
 
@@ -77,6 +81,8 @@ def _facts(version: DatasetVersion, statistics: Statistics, outcome: Outcome) ->
         judges=judged.judges,
         judge_accuracy=judged.accuracy,
         audited=judged.audited,
+        method=outcome.method,
+        because=outcome.because,
         muted=outcome.muted,
         description=dataset.description or project.description,
         license=dataset.licence or "other",

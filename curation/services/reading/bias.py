@@ -101,7 +101,7 @@ CAUTIONS: Final = (
         "The audit of %(n)s comparisons does not show that judges are better than chance: they name people's side in "
         "%(share)s."
     ),
-    gettext_noop("One rater, %(name)s, gave %(share)s of the votes."),
+    gettext_noop("One rater gave %(share)s of the votes."),
     gettext_noop("%(share)s of the labels rest on one vote: nobody can say how far others would agree with them."),
     gettext_noop("The splits differ: %(here)s of the %(split)s rows are %(what)s, and %(train)s of the train rows."),
     gettext_noop(
