@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.core.cache import cache
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -20,22 +23,26 @@ from rest_framework.views import APIView
 from annotate.models import Judge, Rubric
 from annotate.services import raters
 from annotate.services import rubrics as rubric_services
+from curation.exports.files import wire_line
 from tiebreak.accounts.models import ApiToken, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.negotiation import TakeIt
 from tiebreak.api.permissions import Scoped, project_for, visible_projects
-from tiebreak.api.ranges import serve
-from tiebreak.core.errors import Invalid, NotAllowed, NotFound
+from tiebreak.api.ranges import knows, serve
+from tiebreak.core.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, Stale
 from tiebreak.core.models import record
 from tiebreak.runs import store
 
 from . import serializers as shapes
 from .models import Dataset, DatasetVersion, RewardModel
-from .services import building, exporting, rewards, verbs
-from .services.reading import agreement, differences
+from .services import building, exporting, rewards, verbs, versions
+from .services.lines import Asked
+from .services.reading import agreement
 
 READERS = (Scope.EXPORT, Scope.TRAIN, Scope.CURATE)
+NDJSON: Final = "application/x-ndjson"
+BUILD_TAKES: Final = 5  # seconds, after which to ask again
 
 
 def readable_projects(request: Request) -> Any:
@@ -43,11 +50,14 @@ def readable_projects(request: Request) -> Any:
     return Project.objects.where(request.user, Can.READ) & visible_projects(request)
 
 
-def refuse_test_split(request: Request, split: str | None) -> None:
-    """A training token never reads the protected test split."""
+def trains_only(request: Request) -> bool:
+    """Whether this is a training token, which never reads the protected test split."""
     token = request.auth
-    trains = isinstance(token, ApiToken) and not {Scope.EXPORT, Scope.CURATE} & set(token.scopes)
-    if trains and split in (None, "test"):
+    return isinstance(token, ApiToken) and not {Scope.EXPORT, Scope.CURATE} & set(token.scopes)
+
+
+def refuse_test_split(request: Request, split: str | None) -> None:
+    if trains_only(request) and split in (None, "test"):
         raise NotAllowed(
             "This token is for training: ask for one split, and not for the protected test split.",
             code="protected_split",
@@ -74,15 +84,16 @@ class VersionView(Scoped, APIView):
     content_negotiation_class = TakeIt
 
     def version(self, request: Request, name: str, number: str, *, must_be_ready: bool = True) -> DatasetVersion:
-        versions = DatasetVersion.objects.filter(
-            dataset__name=name, dataset__project__in=readable_projects(request)
-        ).select_related("dataset__project")
-        if number != "latest":
-            found = versions.filter(number=int(number)).first()
-        else:
-            found = versions.filter(status=DatasetVersion.Status.READY).order_by("-number").first()
-        if found is None:
-            raise NotFound(f"There is no version {number} of a dataset {name!r} that you may read.", code="no_version")
+        """What a number, a tag or `latest` means. Raises Conflict, with when to ask again, while it is built."""
+        visible = DatasetVersion.objects.filter(dataset__project__in=readable_projects(request))
+        found = versions.find(name, number, visible=visible)
+        if must_be_ready and found.status == DatasetVersion.Status.BUILDING:
+            raise Conflict(
+                f"{found} is being built: its rows can be read once it is ready.",
+                code="version_building",
+                run=found.run_id,
+                retry_after=BUILD_TAKES,
+            )
         return verbs.ready(found) if must_be_ready else found
 
 
@@ -90,10 +101,11 @@ class ManifestView(VersionView):
     @extend_schema(operation_id="version_manifest", responses=shapes.ManifestOut)
     def get(self, request: Request, name: str, number: str) -> Response:
         version = self.version(request, name, number, must_be_ready=False)
-        response = Response(shapes.ManifestOut(version, context={"request": request}).data)
-        if version.rows_sha256:
-            response.headers["ETag"] = f'"{version.rows_sha256}"'
-        return response
+        told = shapes.ManifestOut(version, context={"request": request}).data
+        etag = etag_of(JSONRenderer().render(told))
+        if knows(request, etag):
+            return Response(status=304, headers={"ETag": etag})
+        return Response(told, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
 
 
 class BuildView(Scoped, APIView):
@@ -113,63 +125,122 @@ class BuildView(Scoped, APIView):
         )
 
 
-class RowsView(VersionView):
+class RowsOf(VersionView):
+    """What the views of rows share: which of them are asked for."""
+
+    def asked(self, request: Request, name: str, number: str, *, format: str = "native") -> Asked:
+        version = self.version(request, name, number)
+        query = request.query_params
+        split, since, undecided = query.get("split") or None, query.get("since", ""), query.get("undecided", "0")
+        refuse_test_split(request, split)
+        if undecided not in ("0", "1"):
+            raise Invalid(f"undecided: expected 1 or 0, got {undecided[:60]!r}.", field="undecided")
+        try:
+            earlier = self.version(request, name, since) if since else None
+        except Invalid:
+            raise Invalid(f"since: expected a version's number or tag, got {since[:60]!r}.", field="since") from None
+        return exporting.asked_for(version, format=format, split=split, undecided=undecided == "1", since=earlier)
+
+
+SCOPE = [
+    OpenApiParameter("split", str, description="train, validation or test; empty: all"),
+    OpenApiParameter("undecided", int, enum=[0, 1], description="1: also ties and both-bad that the recipe kept"),
+]
+
+
+class RowsView(RowsOf):
+    """Lines of JSON, streamed. What a broken connection had is not sent again: `cursor` says how many lines that was,
+    and `If-Match` with the ETag of the first answer makes sure that they are still those lines.
+    """
+
     @extend_schema(
         operation_id="version_rows",
         parameters=[
             OpenApiParameter("format", str, enum=list(exporting.NAMES), default="native"),
-            OpenApiParameter("split", str, description="train, validation or test; empty: all"),
+            *SCOPE,
             OpenApiParameter("cursor", int, description="lines that you have already: the stream goes on after them"),
+            OpenApiParameter("since", str, description="a version: only what a copy of it lacks or has otherwise"),
         ],
         responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, name: str, number: str) -> HttpResponseBase:
-        version = self.version(request, name, number)
-        split = request.query_params.get("split") or None
-        refuse_test_split(request, split)
+        format = request.query_params.get("format", "native")
+        asked = self.asked(request, name, number, format=format)
         cursor = request.query_params.get("cursor", "0")
         if not re.fullmatch("[0-9]{1,9}", cursor):
             raise Invalid(f"cursor: expected a number of lines, got {cursor[:60]!r}.", field="cursor")
-        kind = request.query_params.get("format", "native")
-        asked = exporting.asked_for(version, format=kind, split=split)
-        lines = exporting.stream(asked, format=kind, skip=int(cursor))
-        record("dataset.read", version, by=request.user, project=version.dataset.project_id, split=split, format=kind)
-        response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
-        response.headers["ETag"] = f'"{version.rows_sha256}-{kind}-{split or "all"}"'
-        response.headers["X-Tiebreak-Rows"] = str(exporting.count(asked, format=kind))
-        response.headers["X-Accel-Buffering"] = "no"
-        return response
+        etag = etag_of(f"{asked.state()} {format}".encode())
+        if knows(request, etag):
+            return HttpResponse(status=304, headers={"ETag": etag})
+        if (expected := request.headers.get("If-Match", "*")) not in ("*", etag):
+            raise Stale("Rows were taken back since that ETag: begin again.", code="rows_changed", expected=expected)
+        lines = exporting.stream(asked, format=format, skip=int(cursor))
+        audited(request, "dataset.read", asked.version, split=asked.split, format=format)
+        return StreamingHttpResponse(
+            lines, content_type=NDJSON, headers={**_told(asked, exporting.count(asked, format=format)), "ETag": etag}
+        )
 
 
-class DifferenceView(VersionView):
-    """What came, went or changed since an earlier version; `next` is the `after` of the next page.
-
-    Not for training tokens: it tells of the protected test split.
+class RemovedView(RowsOf):
+    """Ids of the rows that a copy of an earlier version must lose to become this one: lose these, then put in the rows
+    of `rows/?since=`. With `since` the version itself: what was withdrawn from it after the copy was made.
     """
 
-    scopes: ClassVar[tuple[str, ...]] = (Scope.EXPORT, Scope.CURATE)
-
     @extend_schema(
-        operation_id="version_difference",
+        operation_id="version_removed",
         parameters=[
-            OpenApiParameter("since", int, required=True, description="the number of the other version"),
-            OpenApiParameter("kind", str, enum=list(differences.KINDS), description="default: the first that has rows"),
-            OpenApiParameter("after", int, description="`next` of the page before"),
+            OpenApiParameter("since", str, required=True, description="the version that the copy is of"),
+            *SCOPE,
         ],
-        responses=shapes.DifferenceOut,
+        responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY},
     )
-    def get(self, request: Request, name: str, number: str) -> Response:
-        later = self.version(request, name, number)
-        asked = {key: request.query_params.get(key, "") for key in ("since", "after")}
-        for key, value in asked.items():
-            if not re.fullmatch("[0-9]{1,18}" if key == "since" else "[0-9]{0,18}", value):
-                raise Invalid(f"{key}: expected a number, got {value[:60]!r}.", field=key)
-        kind = request.query_params.get("kind", "")
-        if kind and kind not in differences.KINDS:
-            raise Invalid(f"kind: expected one of {', '.join(differences.KINDS)}, got {kind[:60]!r}.", field="kind")
-        earlier = self.version(request, name, asked["since"])
-        made = differences.between(earlier, later, kind=kind, after=int(asked["after"] or 0))
-        return Response(shapes.DifferenceOut(made).data)
+    def get(self, request: Request, name: str, number: str) -> HttpResponseBase:
+        asked = self.asked(request, name, number)
+        if asked.since is None:
+            raise Invalid("since: expected the version that your copy is of.", field="since")
+        lines = (wire_line({"id": id_, "withdrawn": withdrawn}) for id_, withdrawn in asked.removed())
+        return StreamingHttpResponse(lines, content_type=NDJSON, headers=_told(asked))
+
+
+class RowView(VersionView):
+    """One row by its id. 410 where it was withdrawn, with the hash that still stands for it in the chain."""
+
+    @extend_schema(operation_id="version_row", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, name: str, number: str, row: str) -> HttpResponseBase:
+        version = self.version(request, name, number)
+        found = version.rows.filter(comparison__external_id=row).first()
+        stone = found or version.tombstones.filter(external_id=row, became="").last()
+        if stone is None or (trains_only(request) and stone.split == "test"):
+            raise NotFound(f"{version} has no row {row[:200]!r} that you may read.", code="no_row")
+        if found is None:
+            raise Gone(
+                f"The row {row!r} of {version} was withdrawn on {stone.at:%Y-%m-%d}.",
+                code="row_withdrawn",
+                sha256=stone.sha256,
+                at=stone.at.isoformat(),
+                withdrawal=stone.withdrawal_id,
+            )
+        audited(request, "dataset.read", version, split=found.split, format="row")
+        return HttpResponse(found.line, content_type="application/json", headers={"ETag": f'"{found.sha256}"'})
+
+
+def _told(asked: Asked, lines: int | None = None) -> dict[str, str]:
+    """What a reader must know before the first line: how many there are, of which version, and what is not there."""
+    version = asked.version
+    headers = {
+        "X-Tiebreak-Version": str(version),
+        "X-Tiebreak-Left-Out": str(asked.left_out()),
+        "X-Tiebreak-Withdrawn": str(asked.withdrawn().count()),
+        "X-Accel-Buffering": "no",
+        "Cache-Control": "private, no-cache",
+    }
+    if asked.since:
+        headers["X-Tiebreak-Since"] = str(asked.since)
+    return headers if lines is None else headers | {"X-Tiebreak-Rows": str(lines)}
+
+
+def etag_of(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()}"'
 
 
 class FileView(VersionView):
@@ -181,14 +252,18 @@ class FileView(VersionView):
             known = ", ".join(version.files.values_list("name", flat=True))
             raise NotFound(f"{version} has no file {filename!r} (it has: {known}).", code="no_file")
         refuse_test_split(request, file.split)
-        if request.method == "GET" and _first_of_a_while(request, version, filename):
-            record("dataset.download", version, by=request.user, project=version.dataset.project_id, file=filename)
+        if request.method == "GET":
+            audited(request, "dataset.download", version, file=filename)
+        download = f"{version.dataset.name}-{version.number}-{filename}"
+        plain = request.method == "GET" and "If-None-Match" not in request.headers
+        if plain and (link := store.link(file.artifact, name=download)):
+            return HttpResponse(status=302, headers={"Location": link, "Cache-Control": "private, no-store"})
         return serve(
             request._request,
             store.open_artifact(file.artifact),
             size=file.artifact.size,
             sha256=file.artifact_id,
-            name=f"{version.dataset.name}-{version.number}-{filename}",
+            name=download,
             media_type=file.artifact.media_type,
         )
 
@@ -197,9 +272,13 @@ class FileView(VersionView):
         return self.get(request, name, number, filename)
 
 
-def _first_of_a_while(request: Request, version: DatasetVersion, filename: str) -> bool:
-    """A reader that seeks asks many times, for any bytes: one event in ten minutes says who reads a file."""
-    return bool(cache.add(f"tiebreak:read:{request.user.pk}:{version.pk}:{filename}", 1, 600))
+def audited(request: Request, verb: str, version: DatasetVersion, **data: Any) -> None:
+    """Write who reads what: once a day for each token, version and part of it, however often a reader seeks in it."""
+    token = str(request.auth) if isinstance(request.auth, ApiToken) else ""
+    part = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+    if cache.add(f"tiebreak:read:{token or request.user.pk}:{verb}:{version.pk}:{part}", 1, 24 * 3600):
+        said = data | ({"token": token} if token else {})
+        record(verb, version, by=request.user, project=version.dataset.project_id, **said)
 
 
 class RewardModelViewSet(

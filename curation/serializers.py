@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Count, Max
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.models import Criterion, Judge, Rubric
+from curation.exports.schema import SCHEMA
 from curation.stats import Estimate
 from tiebreak.core.text import TextError, clean_json
 
-from .models import Dataset, DatasetVersion, Evaluation, RewardModel, VersionFile
-from .services.reading import agreement, differences
+from .models import Dataset, DatasetRow, DatasetVersion, Evaluation, RewardModel, VersionFile
+from .services.reading import agreement
 
 
 class Strict(serializers.Serializer[dict[str, Any]]):
@@ -42,12 +45,18 @@ class VersionFileOut(serializers.ModelSerializer[VersionFile]):
 
     class Meta:
         model = VersionFile
-        fields = ("name", "split", "rows", "sha256", "size", "media_type", "url")
+        fields = ("name", "split", "undecided", "rows", "sha256", "size", "media_type", "url")
 
     def get_url(self, file: VersionFile) -> str:
         path = f"/api/v1/datasets/{file.version.dataset.name}/versions/{file.version.number}/files/{file.name}"
         request = self.context.get("request")
         return request.build_absolute_uri(path) if request else path
+
+
+class ColumnOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    type = serializers.CharField(help_text="in the words of Arrow")
+    nullable = serializers.BooleanField()
 
 
 class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
@@ -57,15 +66,41 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     project = serializers.CharField(source="dataset.project.slug")
     licence = serializers.CharField(source="dataset.licence")
     splits = serializers.DictField(source="counts", child=serializers.IntegerField())
+    undecided = serializers.SerializerMethodField(help_text="{tie or both_bad: rows}: kept, and told as no pair")
     dropped = serializers.DictField(child=serializers.IntegerField())
+    changed = serializers.DictField(child=serializers.IntegerField())
+    withdrawn = serializers.SerializerMethodField(help_text="rows that were taken out since, whole")
+    altered = serializers.SerializerMethodField(help_text="rows that lost a vote since, to a withdrawal")
+    parent = serializers.SerializerMethodField(help_text="number of the version before it that was ready")
+    tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, read_only=True)
+    schema = serializers.SerializerMethodField(help_text="columns of a native row")
     files = VersionFileOut(many=True)
 
     class Meta:
         model = DatasetVersion
         fields = (
-            "dataset", "number", "project", "status", "licence", "recipe", "recipe_sha256", "rows_sha256", "splits",
-            "dropped", "statistics", "code_version", "created_at", "files", "card",
+            "dataset", "number", "project", "status", "licence", "tags", "parent", "recipe", "recipe_sha256",
+            "rows_sha256", "chain_sha256", "splits", "undecided", "dropped", "changed", "withdrawn", "altered",
+            "statistics", "code_version", "created_at", "schema", "files", "card",
         )  # fmt: skip
+
+    def get_undecided(self, version: DatasetVersion) -> dict[str, int]:
+        others = version.rows.exclude(verdict=DatasetRow.Verdict.CHOSEN).order_by()
+        return dict(others.values_list("verdict").annotate(n=Count("pk")))
+
+    def get_withdrawn(self, version: DatasetVersion) -> int:
+        return version.tombstones.filter(became="").count()
+
+    def get_altered(self, version: DatasetVersion) -> int:
+        return version.tombstones.exclude(became="").values("position").distinct().count()
+
+    def get_parent(self, version: DatasetVersion) -> int | None:
+        earlier = version.dataset.versions.filter(number__lt=version.number, status=DatasetVersion.Status.READY)
+        return earlier.aggregate(last=Max("number"))["last"]
+
+    @extend_schema_field(ColumnOut(many=True))
+    def get_schema(self, version: DatasetVersion) -> list[dict[str, Any]]:
+        return [{"name": f.name, "type": str(f.type), "nullable": f.nullable} for f in SCHEMA]
 
 
 class DatasetOut(serializers.ModelSerializer[Dataset]):
@@ -244,27 +279,3 @@ class AgreementOut(serializers.Serializer[agreement.AgreementPage]):
     raters = RaterAgreementOut(source="withs", many=True)
     leanings = LeansOut(source="leans", many=True)
     rates = RateOut(many=True)
-
-
-class StateOut(serializers.Serializer[differences.State]):
-    split = serializers.CharField()
-    side = serializers.ChoiceField(choices=["a", "b"])
-    probability = serializers.FloatField()
-    n_annotators = serializers.IntegerField()
-    n_judges = serializers.IntegerField()
-
-
-class ChangedRowOut(serializers.Serializer[differences.Difference]):
-    id = serializers.CharField(help_text="the comparison's own id")
-    before = StateOut(allow_null=True)
-    after = StateOut(allow_null=True)
-    cause = serializers.CharField()
-
-
-class DifferenceOut(serializers.Serializer[differences.Between]):
-    earlier = serializers.CharField()
-    later = serializers.CharField()
-    counts = serializers.DictField(child=serializers.IntegerField())
-    kind = serializers.CharField()
-    rows = ChangedRowOut(many=True)
-    next = serializers.IntegerField(allow_null=True)

@@ -56,6 +56,7 @@ class World:
         self.paused = build.make_rater(
             self.project, f"{tag}-paused", paused_at=timezone.now(), paused_because=f"{tag} is ill"
         )
+        self.set = build.make_evaluation_set(self.project, f"{tag}-benchmark")
         self.rubric = build.make_rubric(self.project, name=f"{tag}-rubric")
         self.image = build.make_image(self.project)
         self.queued = build.make_run(self.project)
@@ -231,6 +232,7 @@ API_SIGNED_IN: Final = api(outsider=OK, elsewhere=OK)
 API_MEMBERS: Final = api()
 API_READ: Final = api(annotator="403", adjudicator="403")
 API_CURATE: Final = api(annotator="403", adjudicator="403", viewer="403")
+API_MANAGE: Final = API_CURATE | {Role.CURATOR: "403"}
 API_ANNOTATE: Final = api(viewer="403")
 API_ADJUDICATE: Final = api(annotator="403", viewer="403")
 # Rows that have no project in their address do not exist for whoever may not read them.
@@ -313,6 +315,10 @@ def policy_body(world: World) -> dict[str, Any]:
 def noise_body(world: World) -> dict[str, Any]:
     rule = {"methods": ["consensus-entropy"], "action": "soften", "at_least": 0.9}
     return {"policy": {"rules": [rule]}}
+
+
+def withdrawal_body(world: World) -> dict[str, Any]:
+    return {"comparison": world.comparison.external_id, "reason": "its author asks"}
 
 
 def doubt_body(world: World) -> dict[str, Any]:
@@ -465,9 +471,21 @@ PAGES: Final = [
     Row("version-untag", "POST", CURATE, within(**version_args()), lambda w: {"tag": "prod"}),
     Row("version-note", "POST", CURATE, within(**version_args()), lambda w: {"text": "so"}),
     Row("difference", "GET", READ, within(**version_args(), since=lambda w: w.version.number)),
+    Row("difference-rows", "GET", READ, within(**version_args(), since=lambda w: w.version.number)),
+    Row("versions-compare", "GET", READ, within(name=lambda w: w.version.dataset.name), query="from=1&to=1"),
     Row("version-file", "GET", READ, within(**version_args("train.parquet"))),
+    Row("evaluation-sets", "GET", READ, slug),
+    Row(
+        "evaluation-set-add", "POST", CURATE, slug, lambda w: {"name": "new", "file": SimpleUploadedFile("x.txt", b"q")}
+    ),
+    Row("evaluation-set-remove", "POST", CURATE, within(name=lambda w: w.set.name)),
     Row("models", "GET", READ, slug),
     Row("model", "GET", READ, within(name=lambda w: w.model.name)),
+    Row("withdrawals", "GET", READ, slug),
+    Row("rater-withdraw", "GET", MANAGE, within(pk=lambda w: w.rater.pk)),
+    Row("rater-withdraw", "POST", MANAGE, within(pk=lambda w: w.rater.pk), lambda w: {"reason": "they ask"}),
+    Row("comparison-withdraw", "GET", MANAGE, within(pk=lambda w: w.comparison.pk)),
+    Row("comparison-withdraw", "POST", MANAGE, within(pk=lambda w: w.comparison.pk), lambda w: {"reason": "so"}),
     Row("runs", "GET", READ, slug),
     Row("run", "GET", READ, within(pk=failed)),
     Row("run-cancel", "POST", CURATE, within(pk=queued)),
@@ -502,6 +520,7 @@ ADDRESSES: Final = [
     Row("schema", "GET", EVERYBODY | dict.fromkeys(DEAD, "401")),
     Row("docs", "GET", EVERYBODY | dict.fromkeys(DEAD, "401")),
     Row("api/", "GET", NOBODY),
+    Row("api-token", "GET", API_SIGNED_IN | dict.fromkeys((OUTSIDER, *ROLES), "404"), scopes=EVERY),
     Row("api-projects-list", "GET", API_SIGNED_IN, scopes=EVERY),
     Row("api-projects-detail", "GET", API_MEMBERS, slug, scopes=EVERY),
     Row("api-imports", "POST", API_CURATE, slug, _row, {Scope.IMPORT, Scope.CURATE}),
@@ -513,6 +532,7 @@ ADDRESSES: Final = [
     Row("api-comparisons", "GET", API_READ, slug, scopes=READERS),
     Row("api-comparison", "GET", API_READ, EXTERNAL, scopes=READERS),
     Row("api-judgements", "GET", API_READ, slug, scopes=READERS),
+    Row("api-project-rows", "GET", API_READ, slug, scopes=READERS),
     Row("api-disputed", "GET", API_ADJUDICATE, slug, scopes={Scope.CURATE}),
     Row("api-adjudications", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-adjudications", "POST", API_ADJUDICATE, slug, _decision, {Scope.CURATE}),
@@ -571,10 +591,17 @@ ADDRESSES: Final = [
     Row("api-datasets-detail", "GET", API_FOUND, alone(name=lambda w: w.version.dataset.name), scopes=DATA),
     Row("api-version", "GET", API_FOUND, alone(**version_args()), scopes=DATA),
     Row("api-rows", "GET", API_FOUND, alone(**version_args()), scopes=DATA, query="split=validation"),
+    Row("api-removed", "GET", API_FOUND, alone(**version_args()), scopes=DATA, query="split=validation&since=1"),
+    Row("api-row", "GET", API_FOUND, alone(**version_args(), row=lambda w: w.comparison.external_id), scopes=DATA),
     Row(
         "api-difference", "GET", API_FOUND, alone(**version_args()), scopes={Scope.EXPORT, Scope.CURATE},
         query="since=1",
     ),
+    Row(
+        "api-difference-rows", "GET", API_FOUND, alone(**version_args()), scopes=READERS, query="since=1",
+    ),
+    Row("api-lineage", "GET", API_FOUND, alone(**version_args()), scopes=READERS, query="id=mine/c1"),
+    Row("api-origins", "GET", API_READ, slug, scopes=READERS, query="form=1"),
     Row("api-file", "GET", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-file", "HEAD", API_FOUND, alone(**version_args("train.parquet")), scopes=DATA),
     Row("api-tags", "GET", API_FOUND, alone(name=lambda w: w.version.dataset.name), scopes=DATA),
@@ -585,6 +612,9 @@ ADDRESSES: Final = [
     Row("api-reward-models-list", "GET", API_SIGNED_IN, scopes=DATA),
     Row("api-reward-models-detail", "GET", API_FOUND, MODEL, scopes=DATA),
     Row("api-reward-models-score", "POST", API_FOUND_CURATE, MODEL, lambda w: SCORED, {Scope.TRAIN, Scope.CURATE}),
+    Row("api-withdrawals", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-withdrawals", "POST", API_MANAGE, slug, withdrawal_body, {Scope.CURATE}),
+    Row("api-withdrawal-preview", "GET", API_MANAGE, slug, scopes={Scope.CURATE}, query="comparison=mine%2Fc1"),
     Row("api-verbs", "POST", API_CURATE, slug, lambda w: {"kind": "aggregate"}, {Scope.CURATE}),
     Row("api-agreement", "GET", API_READ, slug, scopes=READERS),
     Row("api-judges", "GET", API_READ, slug, scopes={Scope.CURATE}),
@@ -605,6 +635,10 @@ ADDRESSES: Final = [
     Row("api-budget", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-budget", "POST", API_CURATE, slug, lambda w: {"money": "5", "hours": 1}, {Scope.CURATE}),
     Row("api-judges-on-trial", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-evaluation-sets", "GET", API_READ, slug, scopes={Scope.CURATE}),
+    Row("api-evaluation-sets", "POST", API_CURATE, slug, lambda w: {"name": "new", "texts": ["a question"]},
+        {Scope.CURATE}),
+    Row("api-evaluation-set", "DELETE", API_CURATE, within(name=lambda w: w.set.name), scopes={Scope.CURATE}),
     Row("api-rubrics", "GET", API_READ, slug, scopes={Scope.CURATE}),
     Row("api-rubric-approve", "POST", API_CURATE, within(pk=lambda w: w.rubric.pk), scopes={Scope.CURATE}),
 ]  # fmt: skip

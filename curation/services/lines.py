@@ -68,12 +68,22 @@ class Asked:
         named = gone.values_list(F("comparison__external_id"), "line")
         for external_id, line in named.iterator(chunk_size=MOST_ROWS):
             yield external_id or _id_of(line), False
-        for external_id in self._withdrawn(self.since).values_list("external_id", flat=True).iterator():
+        taken = replace(self, version=self.since).withdrawn()
+        for external_id in taken.values_list("external_id", flat=True).iterator():
             yield external_id, True
 
-    def _withdrawn(self, version: DatasetVersion) -> QuerySet[Tombstone]:
-        """Rows that were taken out whole."""
-        found = Tombstone.objects.filter(version=version, became="", verdict__in=self.verdicts)
+    def withdrawn(self) -> QuerySet[Tombstone]:
+        """What stands for the rows that were taken out whole."""
+        return self._stones(self.version).filter(became="")
+
+    def state(self) -> str:
+        """Changes when what is read changes: with a withdrawal, and with nothing else."""
+        asked = f"{self.version.rows_sha256} {self.split} {self.verdicts} {self._stones(self.version).count()}"
+        earlier = f" {self.since.rows_sha256} {self._stones(self.since).count()}" if self.since else ""
+        return asked + earlier
+
+    def _stones(self, version: DatasetVersion) -> QuerySet[Tombstone]:
+        found = Tombstone.objects.filter(version=version, verdict__in=self.verdicts)
         return found if self.split is None else found.filter(split=self.split)
 
 

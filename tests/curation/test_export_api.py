@@ -123,7 +123,7 @@ def test_a_version_that_is_still_building_shows_its_manifest_and_no_rows(
     second = HERE.replace("/1/", "/2/")
     assert reader.get(second).json()["status"] == "building"
     for part in ("rows/", "files/train.parquet"):
-        assert "building" in assert_problem(reader.get(second + part), 404, "version_building")["detail"]
+        assert "being built" in assert_problem(reader.get(second + part), 409, "version_building")["detail"]
     assert reader.get(HERE.replace("/1/", "/latest/")).json()["number"] == 1
 
 
@@ -348,7 +348,7 @@ def test_every_reading_leaves_an_event(reader: Client, version: DatasetVersion, 
     body_of(reader.get(HERE + "rows/?format=trl&split=train"))
     read = Event.objects.get(verb="dataset.read")
     assert (read.actor_id, read.target_id, read.project_id) == (curator.pk, str(version.pk), version.dataset.project_id)
-    assert read.data == {"split": "train", "format": "trl"}
+    assert (read.data["split"], read.data["format"]) == ("train", "trl")
 
 
 @pytest.mark.parametrize("asked", ["", "bytes=0-", "bytes=1-", "bytes=-99999999", "bytes=4-9,2-3"])

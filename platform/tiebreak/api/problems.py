@@ -21,6 +21,8 @@ TITLES = {
     405: "Method not allowed",
     406: "Not acceptable",
     409: "Conflict with what is there",
+    410: "Taken back",
+    412: "Not as it was",
     413: "Too large",
     415: "Unknown content type",
     416: "No such range",
@@ -57,7 +59,8 @@ def handler(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, DomainError):
         set_rollback()
         params = {key: _jsonable(value) for key, value in error.params.items() if value is not None}
-        headers = {"Retry-After": "30"} if error.status == status.HTTP_503_SERVICE_UNAVAILABLE else None
+        wait = params.get("retry_after", 30 if error.status == status.HTTP_503_SERVICE_UNAVAILABLE else None)
+        headers = {} if wait is None else {"Retry-After": str(wait)}
         return problem(error.status, error.message, kind=error.code, headers=headers, **params)
     if isinstance(error, Http404):
         error = exceptions.NotFound()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import parse_etags
@@ -45,7 +45,7 @@ def serve(
         "Content-Disposition": f'attachment; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
     }
-    if _has(request.headers.get("If-None-Match", ""), etag):
+    if knows(request, etag):
         file.close()
         return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": headers["Cache-Control"]})
     start, end, status = 0, size - 1, 200
@@ -67,8 +67,9 @@ def serve(
     return StreamingHttpResponse(sent, status=status, headers=headers, content_type=media_type)
 
 
-def _has(if_none_match: str, etag: str) -> bool:
-    tags = parse_etags(if_none_match)
+def knows(request: Any, etag: str) -> bool:
+    """Whether the client has this already (If-None-Match), weakly compared."""
+    tags = parse_etags(request.headers.get("If-None-Match", ""))
     return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
 
 

@@ -56,6 +56,20 @@ class Conflict(DomainError):
     default_code = "conflict"
 
 
+class Gone(DomainError):
+    """It was there, and has been taken back for good."""
+
+    status = 410
+    default_code = "gone"
+
+
+class Stale(DomainError):
+    """The request was about what is not there in that state any more (If-Match)."""
+
+    status = 412
+    default_code = "stale"
+
+
 class Unavailable(DomainError):
     """A part that we need does not answer now: a worker, a server, a disk."""
 
