@@ -3,7 +3,18 @@
 from django.urls import include, path, register_converter
 from django.urls.converters import StringConverter
 
-from . import insight, noise_review, raters, reviews, routing_desk, versions_desk, views
+from . import (
+    evaluation_sets_desk,
+    insight,
+    noise_review,
+    raters,
+    recipes,
+    reviews,
+    routing_desk,
+    versions_desk,
+    views,
+    withdrawals,
+)
 
 
 class AnyId(StringConverter):
@@ -55,7 +66,9 @@ of_a_project = [
     path("rubrics/write/", views.rubric_write, name="rubric-write"),
     path("rubrics/<int:pk>/<slug:action>/", views.rubric_action, name="rubric-action"),
     path("datasets/", views.datasets, name="datasets"),
-    path("datasets/build/", views.build, name="build"),
+    path("datasets/new/", recipes.recipe, name="recipe"),
+    path("datasets/new/count/", recipes.count, name="recipe-count"),
+    path("datasets/new/build/", recipes.build, name="build"),
     path("datasets/origins/", versions_desk.origins, name="origins"),
     path("datasets/<slug:name>/versions/", views.dataset, name="dataset"),
     path(VERSION, views.version, name="version"),
@@ -65,8 +78,16 @@ of_a_project = [
     path(VERSION + "tag/", versions_desk.tag, name="version-tag"),
     path(VERSION + "untag/", versions_desk.untag, name="version-untag"),
     path(VERSION + "note/", versions_desk.note, name="version-note"),
-    path(VERSION + "since/<int:since>/", views.difference, name="difference"),
+    path(VERSION + "since/<int:since>/", versions_desk.difference, name="difference"),
+    path(VERSION + "since/<int:since>/rows.jsonl", versions_desk.difference_rows, name="difference-rows"),
+    path("datasets/<slug:name>/compare/", versions_desk.compare, name="versions-compare"),
     path(VERSION + "files/<str:filename>", views.version_file, name="version-file"),
+    path("evaluation-sets/", evaluation_sets_desk.listed, name="evaluation-sets"),
+    path("evaluation-sets/add/", evaluation_sets_desk.add, name="evaluation-set-add"),
+    path("evaluation-sets/<slug:name>/remove/", evaluation_sets_desk.remove, name="evaluation-set-remove"),
+    path("withdrawals/", withdrawals.withdrawals, name="withdrawals"),
+    path("raters/<int:pk>/withdraw/", withdrawals.rater, name="rater-withdraw"),
+    path("comparisons/<int:pk>/withdraw/", withdrawals.comparison, name="comparison-withdraw"),
     path("models/", views.models, name="models"),
     path("models/<path:name>/", views.model, name="model"),
     path("runs/", views.runs, name="runs"),

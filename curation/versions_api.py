@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import re
+from typing import Any, ClassVar, Final
 
-from drf_spectacular.utils import extend_schema
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from annotate.models import Judgement, Rater
 from tiebreak.accounts.models import ApiToken, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
-from tiebreak.api.permissions import Scoped, visible_projects
-from tiebreak.core.errors import NotAllowed, NotFound
+from tiebreak.api.permissions import Scoped, project_for
+from tiebreak.core.errors import Invalid, NotAllowed, NotFound
+from tiebreak.core.models import record
 
+from .api import VersionView, readable_projects
+from .exports.schema import SPLITS
 from .models import Dataset, DatasetVersion, VersionNote, VersionTag
 from .serializers import Strict
 from .services import tagging, versions
+from .services.reading import differences, lineage, reach
 
-READERS = (Scope.EXPORT, Scope.TRAIN, Scope.CURATE)
+LOOKERS: Final = (Scope.EXPORT, Scope.CURATE)
+"""Never `train`: what is told here tells of the protected test split."""
 
 
 class TagOut(serializers.ModelSerializer[VersionTag]):
@@ -56,23 +65,18 @@ def may_change(request: Request, project: Project) -> None:
         raise NotAllowed("This takes a token with the scope curate.", code="scope_too_small")
 
 
-class OfDataset(Scoped, APIView):
-    """What every view here shares: finding a dataset or a version among what the caller may read."""
-
-    scopes: ClassVar[tuple[str, ...]] = READERS
-
-    def readable(self, request: Request) -> Any:
-        return Project.objects.where(request.user, Can.READ) & visible_projects(request)
+class OfDataset(VersionView):
+    """Finding a dataset among what the caller may read; a version is found whether it is ready or not."""
 
     def dataset(self, request: Request, name: str) -> Dataset:
-        found = Dataset.objects.select_related("project").filter(name=name, project__in=self.readable(request)).first()
+        readable = readable_projects(request)
+        found = Dataset.objects.select_related("project").filter(name=name, project__in=readable).first()
         if found is None:
             raise NotFound(f"There is no dataset {name!r} that you may read.", code="no_dataset")
         return found
 
-    def version(self, request: Request, name: str, number: str) -> DatasetVersion:
-        visible = DatasetVersion.objects.filter(dataset__project__in=self.readable(request))
-        return versions.find(name, number, visible=visible)
+    def any_version(self, request: Request, name: str, number: str) -> DatasetVersion:
+        return self.version(request, name, number, must_be_ready=False)
 
 
 class TagsView(OfDataset):
@@ -91,7 +95,7 @@ class TagView(OfDataset):
         may_change(request, dataset.project)
         given = TagIn(data=request.data)
         given.is_valid(raise_exception=True)
-        version = self.version(request, name, given.validated_data["version"])
+        version = self.any_version(request, name, given.validated_data["version"])
         return Response(TagOut(tagging.tag(version, tag, by=request.user)).data)
 
     @extend_schema(operation_id="dataset_tag_remove", responses={204: None})
@@ -106,16 +110,253 @@ class NotesView(OfDataset):
     @extend_schema(operation_id="version_notes", responses=NoteOut(many=True))
     def get(self, request: Request, name: str, number: str) -> Response:
         """What was written about the version, the oldest first."""
-        notes = self.version(request, name, number).notes.select_related("by")
+        notes = self.any_version(request, name, number).notes.select_related("by")
         return Response(NoteOut(notes, many=True).data)
 
     @extend_schema(operation_id="version_note", request=NoteIn, responses={201: NoteOut})
     @idempotent
     def post(self, request: Request, name: str, number: str) -> Response:
         """Write something down about the version; it is never altered."""
-        version = self.version(request, name, number)
+        version = self.any_version(request, name, number)
         may_change(request, version.dataset.project)
         given = NoteIn(data=request.data)
         given.is_valid(raise_exception=True)
         made = tagging.note(version, given.validated_data["text"], by=request.user)
         return Response(NoteOut(made).data, status=201)
+
+
+class StateOut(serializers.Serializer[differences.State]):
+    split = serializers.CharField()
+    verdict = serializers.CharField(help_text="chosen, tie or both_bad")
+    side = serializers.CharField(help_text="a or b; empty where none is chosen")
+    probability = serializers.FloatField()
+    n_annotators = serializers.IntegerField()
+    n_judges = serializers.IntegerField()
+
+
+class ChangedRowOut(serializers.Serializer[differences.Difference]):
+    id = serializers.CharField(help_text="the comparison's own id")
+    kind = serializers.CharField()
+    before = StateOut(allow_null=True)
+    after = StateOut(allow_null=True)
+    because = serializers.CharField(help_text=f"one of {', '.join(differences.CAUSES)}")
+    cause = serializers.CharField(help_text="the same in words, with what is known of it")
+
+
+class RecipeChangeOut(serializers.Serializer[Any]):
+    name = serializers.CharField(source="field", help_text="dotted, as in split.seed")
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class DifferenceOut(serializers.Serializer[differences.Between]):
+    earlier = serializers.CharField()
+    later = serializers.CharField()
+    recipe = RecipeChangeOut(many=True)
+    counts = serializers.DictField(child=serializers.IntegerField())
+    withdrawn = serializers.IntegerField(help_text="rows that were taken out of either version since")
+    kind = serializers.CharField()
+    rows = ChangedRowOut(many=True)
+    next = serializers.IntegerField(allow_null=True)
+
+
+ASKED: Final = [
+    OpenApiParameter("since", str, required=True, description="the number or tag of the other version"),
+    OpenApiParameter("kind", str, enum=list(differences.KINDS), description="default: the first that has rows"),
+    OpenApiParameter("because", str, enum=list(differences.CAUSES), description="only rows with this cause"),
+    OpenApiParameter("split", str, description="only rows that are in this split in either version"),
+    OpenApiParameter("id", str, description="only the row of this comparison"),
+]
+
+
+class DifferenceView(VersionView):
+    """What came, went or changed since an earlier version, a page at a time; `next` is the `after` of the next page.
+
+    Not for training tokens: it tells of the protected test split.
+    """
+
+    scopes: ClassVar[tuple[str, ...]] = LOOKERS
+
+    def pair(self, request: Request, name: str, number: str) -> tuple[DatasetVersion, DatasetVersion]:
+        """The earlier one first."""
+        later, since = self.version(request, name, number), request.query_params.get("since", "")
+        if not re.fullmatch(versions.SPEC, since):
+            raise Invalid(f"since: expected the number or tag of a version, got {since[:60]!r}.", field="since")
+        return self.version(request, name, since), later
+
+    def filters(self, request: Request) -> differences.Filters:
+        known: dict[str, Any] = {"kind": differences.KINDS, "because": differences.CAUSES, "split": SPLITS}
+        for field, words in known.items():
+            given = request.query_params.get(field, "")
+            if given and given not in words:
+                raise Invalid(f"{field}: expected one of {', '.join(words)}, got {given[:60]!r}.", field=field)
+        return differences.Filters.of(request.query_params)
+
+    @extend_schema(
+        operation_id="version_difference",
+        parameters=[*ASKED, OpenApiParameter("after", int, description="`next` of the page before")],
+        responses=DifferenceOut,
+    )
+    def get(self, request: Request, name: str, number: str) -> Response:
+        earlier, later = self.pair(request, name, number)
+        after = request.query_params.get("after", "")
+        if not re.fullmatch("[0-9]{0,18}", after):
+            raise Invalid(f"after: expected a number, got {after[:60]!r}.", field="after")
+        made = differences.between(earlier, later, filters=self.filters(request), after=int(after or 0))
+        return Response(DifferenceOut(made).data)
+
+
+class DifferenceRowsView(DifferenceView):
+    """The whole difference as NDJSON, streamed: every row that came, went or changed, with both states and the cause.
+
+    Not for training tokens: it tells of the protected test split.
+    """
+
+    @extend_schema(
+        operation_id="version_difference_rows",
+        parameters=ASKED,
+        responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, name: str, number: str) -> Any:
+        earlier, later = self.pair(request, name, number)
+        lines = differences.lines(earlier, later, filters=self.filters(request))
+        told = {"by": request.user, "project": later.dataset.project_id}
+        record("dataset.difference_read", later, since=earlier.number, **told)
+        return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+
+
+class SaidOut(serializers.Serializer[lineage.Said]):
+    judgement = serializers.IntegerField(source="judgement.pk")
+    rater = serializers.CharField(source="judgement.rater.name")
+    kind = serializers.CharField(source="judgement.rater.kind")
+    preference = serializers.IntegerField(source="judgement.preference", allow_null=True)
+    both_bad = serializers.BooleanField(source="judgement.both_bad")
+    order = serializers.CharField(source="judgement.order", allow_null=True)
+    seconds = serializers.FloatField(source="judgement.seconds", allow_null=True)
+    form = serializers.IntegerField(source="judgement.form.number", allow_null=True, default=None)
+    guidelines = serializers.IntegerField(source="judgement.form.guidelines_version", allow_null=True, default=None)
+    rubric = serializers.SerializerMethodField()
+    judge = serializers.SerializerMethodField(help_text="NAME vVERSION of a judge of ours")
+    prompt_sha256 = serializers.CharField(source="call.prompt_sha256", allow_null=True, default=None)
+    price = serializers.DecimalField(max_digits=14, decimal_places=8, allow_null=True)
+    submitted_at = serializers.DateTimeField(source="judgement.submitted_at")
+    revised = serializers.DateTimeField(allow_null=True)
+
+    def get_rubric(self, said: lineage.Said) -> str | None:
+        judgement: Judgement = said.judgement
+        seen = judgement.rubric or (said.call.judge.rubric if said.call else None)
+        return str(seen) if seen else None
+
+    def get_judge(self, said: lineage.Said) -> str | None:
+        return str(said.call.judge) if said.call else None
+
+
+class EventOut(serializers.Serializer[lineage.Event]):
+    at = serializers.DateTimeField()
+    what = serializers.CharField()
+
+
+class CostOut(serializers.Serializer[lineage.Cost]):
+    price = serializers.DecimalField(max_digits=20, decimal_places=8, help_text="of the judges' calls that are known")
+    unpriced = serializers.IntegerField(help_text="judges' judgements whose call is not known")
+    seconds = serializers.FloatField(help_text="of people, where it is known")
+    untimed = serializers.IntegerField(help_text="people's judgements whose time is not known")
+    people = serializers.DecimalField(
+        max_digits=20, decimal_places=8, allow_null=True, help_text="in money; null where no hourly rate is set"
+    )
+    currency = serializers.CharField()
+
+
+class LineageOut(serializers.Serializer[lineage.RowPage]):
+    id = serializers.CharField()
+    state = serializers.CharField(help_text="row, dropped, withdrawn, or unknown: built without this comparison")
+    position = serializers.IntegerField(source="row.position", allow_null=True, default=None)
+    sha256 = serializers.CharField(source="row.sha256", allow_null=True, default=None)
+    rule = serializers.CharField(source="dropped.rule", allow_null=True, default=None)
+    cause = serializers.CharField(source="dropped.cause", allow_null=True, default=None)
+    recorded = serializers.BooleanField(
+        help_text="ids were kept with the row; else what was said then is told by dates"
+    )
+    said = SaidOut(many=True)
+    gone = serializers.IntegerField(help_text="judgements that the row rests on and that are no longer kept")
+    adjudication = serializers.CharField(source="adjudication.reason", allow_null=True, default=None)
+    doubt = serializers.SerializerMethodField(help_text="what was decided about its label, and because of what")
+    routing = serializers.CharField(source="routing.reason", allow_null=True, default=None)
+    changes = serializers.SerializerMethodField(help_text="{rule: what it altered in the row}")
+    since = EventOut(many=True)
+    cost = CostOut()
+
+    def get_doubt(self, page: lineage.RowPage) -> str | None:
+        return f"{page.noise.action}: {page.noise.told()}" if page.noise else None
+
+    def get_changes(self, page: lineage.RowPage) -> dict[str, Any]:
+        return dict(page.changes)
+
+
+class LineageView(VersionView):
+    """Why a row is in the version, who said so, what it cost and what happened since; or why it is not in.
+
+    Not for training tokens: it tells of the protected test split.
+    """
+
+    scopes: ClassVar[tuple[str, ...]] = LOOKERS
+
+    @extend_schema(
+        operation_id="version_lineage",
+        parameters=[OpenApiParameter("id", str, required=True, description="the comparison's own id")],
+        responses=LineageOut,
+    )
+    def get(self, request: Request, name: str, number: str) -> Response:
+        version = self.version(request, name, number)
+        sought = request.query_params.get("id", "").replace("\x00", "")
+        found = lineage.find(version, sought)
+        if found is None:
+            raise NotFound(f"{version} knows no comparison {sought[:200]!r}.", code="no_row")
+        return Response(LineageOut(found).data)
+
+
+class ReachedOut(serializers.Serializer[reach.Reached]):
+    version = serializers.CharField(help_text="NAME@NUMBER")
+    rows = serializers.IntegerField()
+    judgements = serializers.IntegerField()
+    of = serializers.IntegerField(help_text="rows of the version")
+    share = serializers.FloatField()
+    counted = serializers.BooleanField(help_text="while it was built; else told by dates")
+    models = serializers.SerializerMethodField(help_text="names of the reward models trained on it")
+
+    def get_models(self, reached: reach.Reached) -> list[str]:
+        return [model.name for model in reached.models]
+
+
+class OriginsView(Scoped, APIView):
+    """Every version, with the models trained on it, that one rater's judgements went into, or those made under a form,
+    guidelines or a rubric.
+    """
+
+    scopes: ClassVar[tuple[str, ...]] = LOOKERS
+    BY: ClassVar[dict[str, str]] = {"form": "form__number", "guidelines": "form__guidelines_version"}
+
+    @extend_schema(
+        operation_id="origins",
+        parameters=[
+            OpenApiParameter("rater", str, description="the name of a person or a judge (as in NAME vVERSION)"),
+            OpenApiParameter("form", int, description="its number"),
+            OpenApiParameter("guidelines", int, description="their version"),
+            OpenApiParameter("rubric", int, description="its id"),
+        ],
+        responses=ReachedOut(many=True),
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        project = project_for(request, slug, Can.READ)
+        given = {key: request.query_params[key] for key in (*self.BY, "rubric", "rater") if key in request.query_params}
+        if len(given) != 1:
+            raise Invalid("rater: ask for one of rater, form, guidelines or rubric.", field="rater")
+        ((key, value),) = given.items()
+        if key == "rater":
+            found = Rater.objects.filter(project=project, name=value.replace("\x00", ""))
+            reached = [each for rater in found for each in reach.of_rater(rater)]
+        else:
+            if not re.fullmatch("[0-9]{1,9}", value):
+                raise Invalid(f"{key}: expected a number, got {value[:60]!r}.", field=key)
+            reached = reach.under(project, **{self.BY.get(key, key): int(value)})
+        return Response([ReachedOut(each).data for each in reached])

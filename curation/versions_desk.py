@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from tiebreak.accounts.roles import Can
+from tiebreak.core.errors import NotFound
+from tiebreak.core.models import record
 
 from .desk import Desk, page
 from .exports.schema import SPLITS
 from .models import DatasetVersion
-from .services import tagging
+from .services import tagging, verbs
 from .services.reading import datasets as dataset_pages
-from .services.reading import lineage, reach
+from .services.reading import differences, lineage, reach
 from .services.reading import rows as row_pages
 from .views import cursor_of, found
 
@@ -73,7 +77,8 @@ def rows(desk: Desk, name: str, number: int) -> HttpResponse:
 def row(desk: Desk, name: str, number: int, external_id: str) -> HttpResponse:
     version = version_of(desk, name, number)
     made = found(lineage.find(version, external_id))
-    return desk.render("row.html", version=version, page=made, sides=_sides(made.native))
+    gone = 410 if made.state == "withdrawn" else 200
+    return desk.render("row.html", status=gone, version=version, page=made, sides=_sides(made.native))
 
 
 def _sides(native: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,3 +96,57 @@ def _sides(native: dict[str, Any]) -> list[dict[str, Any]]:
 def origins(desk: Desk) -> HttpResponse:
     """Which versions and models the work of each rater, and under each form and rubric, went into."""
     return desk.render("origins.html", page=reach.page(desk.project))
+
+
+# Differences
+
+
+def _two(desk: Desk, name: str, number: int, since: int) -> tuple[DatasetVersion, DatasetVersion]:
+    """Both ready, in the order of their numbers, however they are named."""
+    two = sorted({since, number}) if since != number else [number, number]
+    try:
+        earlier, later = (verbs.ready(version_of(desk, name, each)) for each in two)
+    except NotFound as error:
+        raise Http404(error.message) from None
+    return earlier, later
+
+
+@page()
+def difference(desk: Desk, name: str, number: int, since: int) -> HttpResponse:
+    """What came, went or changed between two versions, a page of one kind at a time."""
+    earlier, later = _two(desk, name, number, since)
+    query = desk.request.GET
+    filters = differences.Filters.of(query)
+    made = differences.between(earlier, later, filters=filters, after=cursor_of(query).after or 0)
+    shown: dict[str, Any] = {"filters": filters, "splits": SPLITS, "causes": CAUSES}
+    return desk.render("difference.html", page=made, version=later, numbers=_numbers(later), **shown)
+
+
+CAUSES = {name: gettext_lazy(words) for name, words in differences.CAUSES.items()}
+
+
+def _numbers(version: DatasetVersion) -> list[int]:
+    """Versions that may be compared."""
+    ready = DatasetVersion.objects.filter(dataset=version.dataset_id, status=DatasetVersion.Status.READY)
+    return list(ready.order_by("-number").values_list("number", flat=True)[:200])
+
+
+@page()
+def compare(desk: Desk, name: str) -> HttpResponse:
+    """To the difference of the two versions that a form names."""
+    numbers = [desk.request.GET.get(key, "") for key in ("from", "to")]
+    if not all(re.fullmatch("[0-9]{1,9}", each) for each in numbers):
+        raise Http404
+    earlier, later = sorted(map(int, numbers))
+    return desk.go("difference", name, later, earlier)
+
+
+@page()
+def difference_rows(desk: Desk, name: str, number: int, since: int) -> HttpResponseBase:
+    """The whole difference as NDJSON."""
+    earlier, later = _two(desk, name, number, since)
+    lines = differences.lines(earlier, later, filters=differences.Filters.of(desk.request.GET))
+    record("dataset.difference_read", later, by=desk.user, project=desk.project, since=earlier.number)
+    response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+    response["Content-Disposition"] = f'attachment; filename="{name}-{later.number}-since-{earlier.number}.jsonl"'
+    return response

@@ -19,16 +19,15 @@ from tiebreak.accounts import services as accounts
 from tiebreak.accounts.models import ApiToken, Membership
 from tiebreak.accounts.roles import Can, Role
 from tiebreak.api.ranges import serve
-from tiebreak.core.errors import NotFound
 from tiebreak.core.models import record
 from tiebreak.core.words import in_words
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
 
 from .desk import Desk, beside_fields, page
-from .forms import BuildForm, FilterForm, JudgeForm, MemberForm, RubricForm, TokenForm, runnable
+from .forms import FilterForm, JudgeForm, MemberForm, RubricForm, TokenForm, runnable
 from .models import DatasetVersion, RewardModel
-from .services import admitting, building, verbs
+from .services import admitting, verbs
 from .services.reading import bias as bias_pages
 from .services.reading import comparisons as comparison_pages
 from .services.reading import datasets as dataset_pages
@@ -36,7 +35,6 @@ from .services.reading import models as model_pages
 from .services.reading import projects as project_pages
 from .services.reading import raters as rater_pages
 from .services.reading import runs as run_pages
-from .services.reading.differences import between
 from .services.reading.paging import Cursor
 
 
@@ -164,30 +162,16 @@ def rubric_action(desk: Desk, pk: int, action: str) -> HttpResponse:
 # Datasets
 
 
-def _datasets(desk: Desk, form: BuildForm, status: int = 200) -> HttpResponse:
-    return desk.render("datasets.html", status=status, datasets=dataset_pages.datasets(desk.project), form=form)
-
-
 @page()
 def datasets(desk: Desk) -> HttpResponse:
-    return _datasets(desk, BuildForm(initial={"name": desk.request.GET.get("name", ""), "recipe": BuildForm.default()}))
-
-
-@page(Can.CURATE, methods="POST")
-def build(desk: Desk) -> HttpResponse:
-    form = BuildForm(desk.request.POST)
-    if form.is_valid():
-        with beside_fields(form):
-            name, recipe = form.cleaned_data["name"], form.cleaned_data["recipe"]
-            version = building.start(name, desk.project, recipe, by=desk.user)
-            return desk.go("run", version.run_id)
-    return _datasets(desk, form, status=422)
+    return desk.render("datasets.html", datasets=dataset_pages.datasets(desk.project))
 
 
 @page()
 def dataset(desk: Desk, name: str) -> HttpResponse:
     row, versions = found(dataset_pages.dataset(desk.project, name))
-    return desk.render("dataset.html", dataset=row, versions=versions)
+    numbers = [line.version.number for line in versions if line.version.status == DatasetVersion.Status.READY]
+    return desk.render("dataset.html", dataset=row, versions=versions, numbers=numbers)
 
 
 def _version(desk: Desk, name: str, number: int) -> DatasetVersion:
@@ -208,22 +192,6 @@ def dropped(desk: Desk, name: str, number: int) -> HttpResponse:
     row, rule = _version(desk, name, number), desk.request.GET.get("rule", "")
     rows = dataset_pages.dropped_rows(row, rule.replace("\x00", ""), cursor_of(desk.request.GET))
     return desk.render("dropped.html", version=row, page=rows, rule=rule)
-
-
-@page()
-def difference(desk: Desk, name: str, number: int, since: int) -> HttpResponse:
-    """What came, went or changed between two versions; each is read as what it is, in the order of their numbers."""
-    earlier, later = sorted((_ready(desk, name, since), _ready(desk, name, number)), key=lambda row: row.number)
-    query = desk.request.GET
-    made = between(earlier, later, kind=query.get("kind", ""), after=cursor_of(query).after or 0)
-    return desk.render("difference.html", page=made, version=later)
-
-
-def _ready(desk: Desk, name: str, number: int) -> DatasetVersion:
-    try:
-        return verbs.ready(_version(desk, name, number))
-    except NotFound as error:
-        raise Http404(error.message) from None
 
 
 @page()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from curation.exports.recipe import Change
 from curation.exports.schema import SPLITS
 from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile, VersionNote, VersionTag
 from tiebreak.accounts.models import Project
 
+from .differences import before_each
 from .paging import Cursor, Page, page_of
 
 
@@ -54,13 +56,32 @@ def datasets(project: Project) -> list[DatasetLine]:
     return lines
 
 
-def dataset(project: Project, name: str) -> tuple[Dataset, Sequence[DatasetVersion]] | None:
-    """A dataset with its versions, newest first (two queries), or None."""
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """A version in the list of its dataset."""
+
+    version: DatasetVersion
+    tags: Sequence[str]
+    recipe: Sequence[Change] | None
+    """Where its recipe differs from that of the version before it; None for the first."""
+    undecided: int
+    """Rows without a chosen side, which `counts` leaves out."""
+
+
+def dataset(project: Project, name: str) -> tuple[Dataset, Sequence[VersionLine]] | None:
+    """A dataset with its versions, newest first (four queries), or None."""
     found = Dataset.objects.filter(project=project, name=name).first()
     if found is None:
         return None
-    versions = found.versions.select_related("run", "created_by").defer("card", "statistics").order_by("-number")
-    return found, list(versions)
+    versions = found.versions.select_related("run", "created_by").prefetch_related("tags", "files")
+    newest_first = list(versions.defer("card", "statistics").order_by("-number"))
+    changes = before_each(newest_first)
+    return found, [_line(version, changes.get(version.pk)) for version in newest_first]
+
+
+def _line(version: DatasetVersion, recipe: Sequence[Change] | None) -> VersionLine:
+    undecided = sum(file.rows for file in version.files.all() if file.undecided)
+    return VersionLine(version, [tag.name for tag in version.tags.all()], recipe, undecided)
 
 
 def version(project: Project, name: str, number: int) -> DatasetVersion | None:

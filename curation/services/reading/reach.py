@@ -158,4 +158,4 @@ def _raters(project: Project) -> list[RaterLine]:
     )
     most = list(sums.order_by("-rows", "rater")[:RATERS])
     raters = Rater.objects.in_bulk([row["rater"] for row in most])
-    return [RaterLine(raters[row.pop("rater")], **row) for row in most]
+    return [RaterLine(raters[row["rater"]], row["versions"], row["rows"], row["judgements"]) for row in most]
