@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -37,6 +38,7 @@ from curation.models import (
     DatasetVersion,
     DroppedRow,
     Evaluation,
+    EvaluationSet,
     NoiseScore,
     RaterSkill,
     RewardMargin,
@@ -45,6 +47,7 @@ from curation.models import (
     RoutingPolicy,
     VersionFile,
 )
+from curation.services import evaluation_sets
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.runs import store
@@ -314,6 +317,11 @@ def make_version(
     DatasetVersion.objects.filter(pk=version.pk).update(**(values | fields))
     version.refresh_from_db()
     return version
+
+
+def make_evaluation_set(project: Project, name: str, *texts: str) -> EvaluationSet:
+    file = io.BytesIO("\n".join(texts or (f"A question of {name}?",)).encode())
+    return evaluation_sets.add(project, name, file, filename="set.txt")
 
 
 def make_model(version: DatasetVersion, comparisons: Sequence[Comparison] = (), **fields: Any) -> RewardModel:

@@ -17,7 +17,7 @@ from curation.exports.near import Contamination
 from curation.exports.recipe import Recipe
 from curation.models import DatasetVersion, EvaluationSet
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Conflict, Invalid, NotFound, TooLarge
+from tiebreak.core.errors import Conflict, Invalid, TooLarge
 from tiebreak.core.models import record
 from tiebreak.runs import store
 
@@ -79,16 +79,14 @@ def _kept(row: EvaluationSet, by: Any) -> EvaluationSet:
     return there
 
 
-def remove(project: Project, name: str, *, by: Any) -> None:
+def remove(row: EvaluationSet, *, by: Any) -> None:
     """Raises Conflict while a version's recipe names the set: what it was held against must stay to be looked up."""
     with transaction.atomic():
-        row = EvaluationSet.objects.select_for_update().filter(project=project, name=name).first()
-        if row is None:
-            raise NotFound(f"There is no evaluation set {name!r} in this project.", code="no_set")
-        using = [str(version) for version in versions_using(project, name)[:3]]
+        Project.objects.select_for_update().get(pk=row.project_id)
+        using = [str(version) for version in versions_using(row.project, row.name)[:3]]
         if using:
-            raise Conflict(f"{name} stays: {', '.join(using)} is held against it.", code="set_in_use")
-        record("evaluation_set.removed", row, by=by, project=project, name=name, sha256=row.sha256)
+            raise Conflict(f"{row.name} stays: {', '.join(using)} is held against it.", code="set_in_use")
+        record("evaluation_set.removed", row, by=by, project=row.project, name=row.name, sha256=row.sha256)
         row.delete()
 
 

@@ -11,7 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
 
 from annotate.formats import reading
 from curation.exports.recipe import Recipe
@@ -19,7 +22,7 @@ from curation.models import EvaluationSet
 from curation.services import evaluation_files, evaluation_sets
 from tests import build
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Conflict, Invalid, NotFound, TooLarge
+from tiebreak.core.errors import Conflict, Invalid, TooLarge
 from tiebreak.core.models import Event
 from tiebreak.runs import store
 
@@ -182,17 +185,14 @@ def test_a_name_that_is_none_is_refused(project: Project, name: str) -> None:
 
 
 def test_a_set_goes_unless_a_version_names_it(project: Project) -> None:
-    add(project)
-    add(project, name="other")
+    trains, other = add(project), add(project, name="other")
     version = build.make_version(
         project, [build.make_comparison(project, "c1")], name="prefs", recipe={"decontaminate": {"against": ["trains"]}}
     )
     with pytest.raises(Conflict, match="prefs@1"):
-        evaluation_sets.remove(project, "trains", by=None)
-    evaluation_sets.remove(project, "other", by=None)
+        evaluation_sets.remove(trains, by=None)
+    evaluation_sets.remove(other, by=None)
     assert [(row.name, list(versions)) for row, versions in evaluation_sets.listed(project)] == [("trains", [version])]
-    with pytest.raises(NotFound):
-        evaluation_sets.remove(project, "other", by=None)
     assert Event.objects.filter(verb="evaluation_set.removed").count() == 1
 
 
@@ -219,3 +219,89 @@ def test_the_command_imports_a_file(project: Project, tmp_path: Path) -> None:
     call_command("import_evaluation_set", "chat", "trains", str(tmp_path / "q.txt"), "--json", stdout=out)
     assert json.loads(out.getvalue())["texts"] == 2
     assert EvaluationSet.objects.get().name == "trains"
+
+
+# The page and REST
+
+
+def upload(client: Any, project: Project, data: bytes, name: str = "trains", **fields: str) -> Any:
+    given = {"name": name, "file": SimpleUploadedFile("set.jsonl", data), **fields}
+    return client.post(reverse("evaluation-set-add", args=[project.slug]), given)
+
+
+@pytest.fixture
+def curator(project: Project, client: Client) -> Client:
+    client.force_login(build.make_member(project, "curator"))
+    return client
+
+
+def test_the_page_lists_the_sets_with_the_versions_held_against_them(project: Project, curator: Client) -> None:
+    assert "No evaluation set yet" in curator.get(reverse("evaluation-sets", args=["chat"])).text
+    assert upload(curator, project, lines({"q": QUESTION}), field="q").status_code == 302
+    build.make_version(
+        project, [build.make_comparison(project, "c1")], name="prefs", recipe={"decontaminate": {"against": ["trains"]}}
+    )
+    shown = curator.get(reverse("evaluation-sets", args=["chat"])).text
+    assert "trains" in shown
+    assert "prefs@1" in shown
+    assert reverse("evaluation-set-remove", args=["chat", "trains"]) not in shown  # it stays
+
+
+def test_a_file_that_is_refused_says_why_beside_its_field(project: Project, curator: Client) -> None:
+    told = upload(curator, project, lines({"a": 1}))
+    assert told.status_code == 422
+    assert "there are: a" in told.text
+    told = upload(curator, project, b"{broken\n")
+    assert "line 1" in told.text
+    assert not EvaluationSet.objects.exists()
+
+
+def test_a_set_is_removed_from_the_page(project: Project, curator: Client) -> None:
+    add(project)
+    curator.post(reverse("evaluation-set-remove", args=["chat", "trains"]))
+    assert not EvaluationSet.objects.exists()
+
+
+@pytest.fixture
+def api(project: Project, client: Client) -> Client:
+    client.defaults["HTTP_AUTHORIZATION"] = (
+        f"Bearer {build.make_token(build.make_member(project, 'curator'), 'curate')}"
+    )
+    return client
+
+
+URL = "/api/v1/projects/chat/evaluation-sets/"
+
+
+def test_rest_adds_texts_lists_and_removes(project: Project, api: Client) -> None:
+    made = api.post(URL, {"name": "sums", "texts": ["2+2?", " 3+3? "]}, content_type="application/json")
+    assert (made.status_code, made.json()["texts"], made.json()["versions"]) == (201, 2, [])
+    assert list(evaluation_sets.texts_of(EvaluationSet.objects.get())) == ["2+2?", " 3+3? "]
+    assert [row["name"] for row in api.get(URL).json()] == ["sums"]
+    assert api.delete(f"{URL}sums/").status_code == 204
+    assert api.get(URL).json() == []
+    assert api.delete(f"{URL}sums/").status_code == 404
+
+
+def test_rest_takes_a_file(project: Project, api: Client) -> None:
+    sent = gzip.compress(lines({"q": QUESTION}, {"q": "2+2?"}))
+    made = api.post(f"{URL}?name=trains&field=q", sent, content_type="application/x-ndjson")
+    assert (made.status_code, made.json()["texts"]) == (201, 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": "sums"}, 422),
+        ({"name": "Sums!", "texts": ["a"]}, 422),
+        ({"name": "sums", "texts": []}, 422),
+        ({"name": "sums", "texts": ["a\x00"]}, 422),
+        ({"name": "sums", "texts": ["a"], "more": 1}, 422),
+        ({"name": "trains", "texts": ["other"]}, 409),
+    ],
+)
+def test_rest_refuses_what_is_no_set(project: Project, api: Client, body: dict[str, Any], status: int) -> None:
+    add(project)
+    told = api.post(URL, body, content_type="application/json")
+    assert told.status_code in ({status, 400} if status == 422 else {status})
+    assert EvaluationSet.objects.count() == 1
