@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
@@ -11,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 from annotate.models import Comparison, Criterion, Judge, Rater, Rubric
 from annotate.services.raters import KINDS
 from annotate.services.rubrics import Said
-from curation.exports.recipe import Recipe
 from curation.services.reading.comparisons import DISAGREEMENT, Filters
 from tiebreak.accounts.models import Project, Scope, User
 from tiebreak.accounts.roles import Role
@@ -121,30 +119,6 @@ class JudgeForm(forms.Form):
         field = self.fields["rubric"]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - for mypy
         field.queryset = Rubric.objects.filter(project=project).exclude(status=Rubric.Status.RETIRED)
-
-
-class BuildForm(forms.Form):
-    name = forms.SlugField(
-        label=_("Dataset"), max_length=64, help_text=_("A name that exists gets a new version; a new one starts at 1.")
-    )
-    recipe = forms.CharField(
-        label=_("Recipe"),
-        widget=forms.Textarea(attrs={"rows": 20, "spellcheck": "false", "class": "code"}),
-        help_text=_("JSON. What is left out has its default."),
-    )
-
-    def clean_recipe(self) -> dict[str, Any]:
-        try:
-            recipe = json.loads(self.cleaned_data["recipe"])
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(_("This is not JSON: %(error)s"), params={"error": error}) from None
-        if not isinstance(recipe, dict):
-            raise forms.ValidationError(_("A JSON object is expected."))
-        return recipe
-
-    @staticmethod
-    def default() -> str:
-        return json.dumps(Recipe().to_dict(), indent=2)
 
 
 class TokenForm(forms.Form):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +16,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotate.models import Comparison, Form, Judge, Judgement, Rater, Rubric
-from curation.models import DatasetVersion
 from tests import build
 from tiebreak.accounts import services as accounts
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
@@ -438,23 +436,6 @@ def test_a_rubric_is_approved_by_name_shown_on_a_new_form_and_retired_only_when_
 # Datasets
 
 
-def test_a_build_starts_a_run_and_a_wrong_recipe_is_said_beside_the_field() -> None:
-    world = World(1)
-    client = signed_in(world.owner)
-    address = reverse("build", args=[world.project.slug])
-    for recipe in ("{", "[]", '{"unheard_of": 1}', '{"min_probability": 7}'):
-        response = client.post(address, {"name": "fresh", "recipe": recipe})
-        assert response.status_code == 422, recipe
-        assert response.context["form"].errors
-    assert not DatasetVersion.objects.filter(dataset__name="fresh").exists()
-    page = client.get(reverse("datasets", args=[world.project.slug]))
-    default = page.context["form"].initial["recipe"]
-    assert json.loads(default)["split"]["train"] == 0.8
-    response = client.post(address, {"name": "fresh", "recipe": default})
-    version = DatasetVersion.objects.get(dataset__name="fresh")
-    assert response["Location"] == reverse("run", args=[world.project.slug, version.run_id])
-
-
 def test_a_version_counts_what_changed_and_serves_its_files_to_readers() -> None:
     world = World(2)
     later = build.make_version(world.project, world.comparisons[:1], name=world.version.dataset.name)
@@ -564,14 +545,6 @@ def test_the_last_owner_who_may_not_leave_is_told_on_the_page_of_members(client:
     client.force_login(build.make_member(project, Role.OWNER))
     answer = client.post(reverse("member-remove", args=[project.slug, project.members.get().pk]))
     assert answer.headers["Location"] == reverse("members", args=[project.slug])
-
-
-def test_a_field_that_no_recipe_has_is_named_on_the_page(client: Client) -> None:
-    project = build.make_project()
-    client.force_login(build.make_member(project, Role.OWNER))
-    posted = {"name": "prefs", "recipe": '{"methud": "majority"}'}
-    answer = client.post(reverse("build", args=[project.slug]), posted)
-    assert "got &#x27;methud&#x27;" in answer.text
 
 
 @pytest.mark.parametrize(("role", "page"), [(Role.VIEWER, "project"), (Role.ANNOTATOR, "compare")])

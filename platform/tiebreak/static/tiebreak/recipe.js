@@ -1,0 +1,29 @@
+// The editor of recipes: what the outline says is wrong with a field stands beside it as well.
+
+function clear() {
+  document.querySelectorAll("#recipe-form .errorlist").forEach((list) => list.remove());
+  for (const field of document.querySelectorAll("#recipe-form .wrong")) {
+    field.classList.remove("wrong");
+    field.querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
+  }
+}
+
+function showBeside() {
+  clear();
+  for (const complaint of document.querySelectorAll("#recipe-outline [data-complaint]")) {
+    const control = document.getElementById(complaint.dataset.complaint);
+    const field = control?.closest(".field");
+    if (!field) continue;
+    const list = document.createElement("ul");
+    list.className = "errorlist";
+    list.append(document.createElement("li"));
+    list.firstChild.textContent = complaint.textContent;
+    field.classList.add("wrong");
+    if (control !== field) control.setAttribute("aria-invalid", "true");
+    field.append(list);
+  }
+}
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target?.id === "recipe-outline" || event.target?.id === "recipe-outline") showBeside();
+});
