@@ -26,7 +26,7 @@ from tiebreak.accounts.models import ApiToken, Membership, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.negotiation import TakeIt
-from tiebreak.api.parsers import NDJSONParser, StrictJSONParser
+from tiebreak.api.parsers import CSVParser, NDJSONParser, StrictJSONParser
 from tiebreak.api.permissions import Scoped, project_for, visible_projects
 from tiebreak.api.ranges import serve
 from tiebreak.core.errors import Invalid, NotAllowed, NotFound, TooLarge
@@ -84,13 +84,13 @@ class Body:
 
 class ImportView(Scoped, APIView):
     scopes: ClassVar[tuple[str, ...]] = (Scope.IMPORT, Scope.CURATE)
-    parser_classes = [StrictJSONParser, NDJSONParser]
+    parser_classes = [StrictJSONParser, NDJSONParser, CSVParser]
     content_negotiation_class = TakeIt
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """NDJSON streams to disk; what has to be held in memory is capped, before a byte of it is read."""
+        """NDJSON and CSV stream to disk; what has to be held in memory is capped, before a byte of it is read."""
         super().initial(request, *args, **kwargs)
-        most, held = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, "ndjson" not in (request.content_type or "")
+        most, held = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, not _streams(request)
         if _length(request) > most and (held or "Idempotency-Key" in request.headers):
             raise TooLarge(
                 f"At most {most:,} bytes of JSON, or with an Idempotency-Key. Send application/x-ndjson without a key: "
@@ -108,17 +108,26 @@ class ImportView(Scoped, APIView):
     )
     @idempotent
     def post(self, request: Request, slug: str) -> Response:
-        """Import rows: a JSON list, `{"rows": […]}`, or application/x-ndjson, gzipped or not. Answers with a run."""
+        """Import rows: a JSON list, `{"rows": […]}`, application/x-ndjson or text/csv, gzipped or not. Answers with a
+        run."""
         project = project_for(request, slug, Can.CURATE)
         run = importing.start_import(
             project,
             _rows_file(request),
             format=request.query_params.get("format", formats.DEFAULT),
             by=request.user,
-            filename=reading.source_of(request.query_params.get("source", "")),
+            filename=reading.source_of(request.query_params.get("source", "")) + (".csv" if _is_csv(request) else ""),
         )
         where = reverse("api-runs-detail", args=[run.pk])
         return Response(shapes.RunOut(run).data, status=202, headers={"Location": where})
+
+
+def _is_csv(request: Request) -> bool:
+    return (request.content_type or "").startswith(CSVParser.media_type)
+
+
+def _streams(request: Request) -> bool:
+    return _is_csv(request) or "ndjson" in (request.content_type or "")
 
 
 def _length(request: Request) -> int:

@@ -175,4 +175,8 @@ ImportRow = inline_serializer(
     },
     many=True,
 )
-IMPORT_BODY = {"application/json": ImportRow, "application/x-ndjson": OpenApiTypes.BINARY}
+IMPORT_BODY = {
+    "application/json": ImportRow,
+    "application/x-ndjson": OpenApiTypes.BINARY,
+    "text/csv": OpenApiTypes.BINARY,
+}

@@ -20,13 +20,14 @@ from tiebreak.core.text import TextError, clean_json, clean_text
 Message = dict[str, str]
 
 FIELDS: Final = (
-    "id", "prompt", "completion_a", "completion_b", "generator_a", "generator_b", "completions", "pairs",
+    "id", "prompt", "completion_a", "completion_b", "generator_a", "generator_b", "id_a", "id_b", "rank_a", "rank_b",
+    "score_a", "score_b", "completions", "pairs",
     "group", "reference", "context", "metadata", "gold", "gold_because", "skills", "language", "priority", "judgements",
 )  # fmt: skip
 COMPLETION_FIELDS: Final = ("id", "text", "generator", "rank", "score")
 JUDGEMENT_FIELDS: Final = (
     "rater", "kind", "preference", "both_bad", "aspects", "justification", "reasons", "seconds", "submitted_at",
-    "order", "probability_b", "unparsed_because",
+    "order", "probability_b", "unparsed_because", "ratings", "confidence", "evidence", "simulated",
 )  # fmt: skip
 ROLES: Final = ("system", "user", "assistant", "tool")
 LEVELS: Final = 3
@@ -37,6 +38,10 @@ MOST_SKILLS: Final = 20
 BECAUSE_CHARS: Final = 2000
 NAME_CHARS: Final = 200
 MOST_PAIRS: Final = 20_000  # of one record, all in memory at once: every two of 200 completions
+SPAN_FIELDS: Final = ("side", "exact", "start", "end")
+MOST_CONFIDENCE: Final = 3
+MOST_RATING: Final = 100
+MOST_POSITION: Final = 10_000_000
 UNPARSED: Final = "imported without a preference"
 
 
@@ -103,6 +108,17 @@ class Judgement:
     order: str | None = None
     seconds: float | None = None
     submitted_at: datetime | None = None
+    ratings: Mapping[str, Mapping[str, int]] | None = None
+    confidence: Mapping[str, int] | None = None
+    evidence: tuple[Mapping[str, Any], ...] = ()
+    simulated: bool = False
+
+    @property
+    def told(self) -> list[Any]:
+        """All of it, for a hash; what came with the last four fields stays out where they are empty, so that rows
+        from before them keep their hash."""
+        values = list(self.__dict__.values())
+        return values if any(values[-4:]) else values[:-4]
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,7 @@ class Row:
     def content_sha256(self) -> str:
         """Of everything that an import stores of this row."""
         sides = [[c.turns.sha256, c.generator, c.id, c.rank, c.score] for c in (self.a, self.b)]
-        said = [list(j.__dict__.values()) for j in self.judgements]
+        said = [j.told for j in self.judgements]
         fields = [self.group, self.reference, self.context, self.metadata or {}, self.gold]
         asked = [self.gold_because, self.skills, self.language, self.priority]
         more = (
@@ -210,6 +226,9 @@ def parse(record: Any, source: str) -> list[Row]:
         Completion(
             turns(record.get(f"completion_{side}"), f"completion_{side}", role="assistant"),
             optional_name(record.get(f"generator_{side}"), f"generator_{side}"),
+            optional_name(record.get(f"id_{side}"), f"id_{side}"),
+            number(record.get(f"rank_{side}"), f"rank_{side}"),
+            number(record.get(f"score_{side}"), f"score_{side}"),
         )
         for side in "ab"
     )
@@ -220,7 +239,8 @@ def parse(record: Any, source: str) -> list[Row]:
 
 def _of_many(record: Mapping[str, Any], key: str, common: Mapping[str, Any], source: str) -> list[Row]:
     """Comparisons between the listed completions: all pairs, the given ones, or those whose ranks differ."""
-    for other in ("completion_a", "completion_b", "generator_a", "generator_b", "gold", "gold_because", "judgements"):
+    sides = [f"{what}_{side}" for what in ("completion", "generator", "id", "rank", "score") for side in "ab"]
+    for other in (*sides, "gold", "gold_because", "judgements"):
         if record.get(other) is not None:
             raise RowError(
                 other, "expected completion_a and completion_b beside it, got completions: no telling which pair"
@@ -447,9 +467,7 @@ def judgement(value: Any, field: str) -> Judgement:
         raise RowError(f"{field}.kind", f"expected annotator or judge, got {kind!r:.60}")
     if order not in (None, "ab", "ba"):
         raise RowError(f"{field}.order", f"expected ab, ba or null, got {order!r:.60}")
-    both_bad = value.get("both_bad") or False
-    if not isinstance(both_bad, bool):
-        raise RowError(f"{field}.both_bad", f"expected true or false, got {both_bad!r:.60}")
+    both_bad = _flag(value.get("both_bad"), f"{field}.both_bad")
     if "preference" not in value and not both_bad:
         raise RowError(
             f"{field}.preference", "expected an integer, or null where the answer was unreadable, got nothing"
@@ -471,6 +489,13 @@ def judgement(value: Any, field: str) -> Judgement:
         order=order,
         seconds=number(value.get("seconds"), f"{field}.seconds", least=0),
         submitted_at=moment(value.get("submitted_at"), f"{field}.submitted_at"),
+        ratings=_ratings(value.get("ratings"), f"{field}.ratings"),
+        confidence=_levels(value.get("confidence"), f"{field}.confidence", most=MOST_CONFIDENCE),
+        evidence=tuple(
+            _span(span, f"{field}.evidence[{n}]")
+            for n, span in enumerate(items(value.get("evidence") or [], f"{field}.evidence"))
+        ),
+        simulated=_flag(value.get("simulated"), f"{field}.simulated"),
     )
 
 
@@ -491,6 +516,51 @@ def _aspects(value: Any, field: str) -> dict[str, int]:
         raise RowError(field, f"expected an object of preferences, got {_kind(value)}")
     said = {name(key, f"{field} (a key)"): preference(entry, f"{field}.{key}") for key, entry in value.items()}
     return {key: entry for key, entry in said.items() if entry is not None}
+
+
+def _flag(value: Any, field: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise RowError(field, f"expected true or false, got {value!r:.60}")
+    return bool(value)
+
+
+def _levels(value: Any, field: str, *, most: int) -> dict[str, int]:
+    """{key: 1 to most}."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError(field, f"expected an object of numbers, got {_kind(value)}")
+    for key, level in value.items():
+        if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= most:
+            raise RowError(f"{field}.{key:.60}", f"expected an integer from 1 to {most}, got {level!r:.60}")
+    return {name(key, f"{field} (a key)"): level for key, level in value.items()}
+
+
+def _ratings(value: Any, field: str) -> dict[str, dict[str, int]]:
+    """{aspect: {a, b}}: each response by itself."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError(field, f"expected an object of ratings, got {_kind(value)}")
+    rated = {name(key, f"{field} (a key)"): _levels(entry, f"{field}.{key}", most=MOST_RATING)
+             for key, entry in value.items()}  # fmt: skip
+    for key, entry in rated.items():
+        if set(entry) != {"a", "b"}:
+            raise RowError(f"{field}.{key}", f"expected a and b, got {', '.join(entry) or 'nothing'}")
+    return rated
+
+
+def _span(value: Any, field: str) -> dict[str, Any]:
+    """A piece of a response that its rater marked, in characters of the text as shown."""
+    value = fields_of(value, field, SPAN_FIELDS)
+    side, start, end = value.get("side"), value.get("start"), value.get("end")
+    if side not in ("a", "b"):
+        raise RowError(f"{field}.side", f"expected a or b, got {side!r:.60}")
+    if not all(isinstance(place, int) and not isinstance(place, bool) for place in (start, end)) or not (
+        0 <= start < end <= MOST_POSITION
+    ):
+        raise RowError(f"{field}.end", f"expected a start and an end after it, got {start!r:.20} and {end!r:.20}")
+    return {"side": side, "exact": text(value.get("exact"), f"{field}.exact"), "start": start, "end": end}
 
 
 def moment(value: Any, field: str) -> datetime | None:

@@ -229,7 +229,11 @@ def _priority(row: Row, old: Comparison | None) -> int:
 def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKey, Rater]) -> dict[RaterKey, int]:
     """Ids of every rater that the rows name; the new ones are made."""
     wanted = {(judgement.kind, judgement.rater) for row in rows for judgement in row.judgements}
-    new = [Rater(project=project, kind=kind, name=name) for kind, name in sorted(wanted - set(known))]
+    simulated = {(said.kind, said.rater) for row in rows for said in row.judgements if said.simulated}
+    new = [
+        Rater(project=project, kind=kind, name=name, simulated=(kind, name) in simulated)
+        for kind, name in sorted(wanted - set(known))
+    ]
     Rater.objects.bulk_create(new)
     return {key: rater.pk for key, rater in known.items()} | {(rater.kind, rater.name): rater.pk for rater in new}
 
@@ -338,12 +342,8 @@ def _same(old: Judgement, said: formats.Judgement) -> bool:
     return (
         kept == told
         and timed
-        and (old.justification, old.order, old.seconds)
-        == (
-            said.justification,
-            said.order,
-            said.seconds,
-        )
+        and (old.justification, old.order, old.seconds) == (said.justification, said.order, said.seconds)
+        and {name: getattr(old, name) for name in ("ratings", "confidence", "evidence")} == _marks(said)
     )
 
 
@@ -372,9 +372,16 @@ def _judge(said: Sequence[tuple[int, Said]], now: datetime, written: Written) ->
     seats = dict(zip(places, insert(Assignment, assignments), strict=True))
     Judgement.objects.filter(pk__in=[s.before.pk for _, s in said if s.before]).update(current=False)
     judgements = [_judgement(place, s, seats.get((place, s.rater_id, s.repeat)), now) for place, s in said]
+    if any(any(_marks(s.judgement).values()) for _, s in said):  # few files have them: the others need not write them
+        judgements = [made | _marks(s.judgement) for made, (_, s) in zip(judgements, said, strict=True)]
     insert(Judgement, judgements)
     written.judgements_created += sum(s.before is None for _, s in said)
     written.judgements_revised += sum(s.before is not None for _, s in said)
+
+
+def _marks(told: formats.Judgement) -> dict[str, Any]:
+    """What a form may ask beside the preference."""
+    return {"ratings": told.ratings or {}, "confidence": told.confidence or {}, "evidence": list(told.evidence)}
 
 
 def _judgement(comparison: int, said: Said, seat: int | None, now: datetime) -> dict[str, Any]:

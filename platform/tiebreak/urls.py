@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from tiebreak.accounts import language
-from tiebreak.api.views import NoSuchAddress
+from tiebreak.api.views import NoSuchAddress, TokenView
 from tiebreak.runs import views as ops
 
 handler500 = "tiebreak.api.problems.server_error"
@@ -18,6 +18,7 @@ urlpatterns = [
     path("language/", language.choose, name="language"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/token/", TokenView.as_view(), name="api-token"),
     path("api/v1/", include("annotate.api_urls")),
     path("api/v1/", include("curation.api_urls")),
     re_path("^api/", NoSuchAddress.as_view()),

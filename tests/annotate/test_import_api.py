@@ -125,7 +125,7 @@ def test_a_clean_run_has_no_rejects_to_download(project: Project, curator: Calle
         (b"[]", "application/json", 422),
         (b'{"rows": 3}', "application/json", 422),
         (b"", "application/x-ndjson", 422),
-        (b"id,prompt", "text/csv", 415),
+        (b"id,prompt", "text/plain", 415),
     ],
 )
 def test_a_body_that_holds_no_rows_is_a_problem_and_no_run(

@@ -32,3 +32,9 @@ class NDJSONParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         return stream
+
+
+class CSVParser(NDJSONParser):
+    """Rows under a header: a stream as well, which its reader must be told is CSV."""
+
+    media_type = "text/csv"

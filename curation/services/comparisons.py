@@ -1,0 +1,139 @@
+"""A project's comparisons as import rows: what goes out comes in again, into an empty project, without loss.
+
+Texts, generators, gold, metadata, needs, and what each rater says now, with order, time, aspects and marks. Not in a
+row, and so not carried: revised judgements, adjudications, the state of the queue, checks by a rubric's criteria.
+People who sign in appear under the pseudonym that they have in versions; withdrawn comparisons stay behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from annotate.models import Comparison, Completion, Judgement, Lane, Prompt, Rater
+from annotate.models.assignments import Order
+from curation.exports.files import ndjson_line
+from tiebreak.accounts.models import Project
+from tiebreak.core.errors import Unavailable
+
+from .material import public_name
+
+CHUNK = 500
+
+
+def found(project: Project) -> QuerySet[Comparison]:
+    """The comparisons that are carried, in the order in which they came."""
+    return Comparison.objects.filter(project=project).exclude(status=Comparison.Status.WITHDRAWN).order_by("id")
+
+
+def lines(project: Project, *, skip: int = 0) -> Iterator[bytes]:
+    """Rows as NDJSON lines, streamed in flat memory, after `skip` lines. A row tells only what there is."""
+    lanes = {lane.number: lane for lane in Lane.objects.filter(project=project)}
+    current = Judgement.objects.current().select_related("rater__user")
+    comparisons = (
+        found(project)
+        .select_related("prompt", "completion_a", "completion_b")
+        .prefetch_related(Prefetch("judgements", current, to_attr="said"))
+    )
+    for comparison in comparisons[skip:].iterator(chunk_size=CHUNK):
+        yield ndjson_line(_row(comparison, lanes.get(comparison.lane), project))
+
+
+def write(project: Project, path: Path) -> dict[str, Any]:
+    """All lines into a file, which appears under its name only when complete. Raises Unavailable where it cannot."""
+    digest, rows = hashlib.sha256(), 0
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            for line in lines(project):
+                digest.update(line)
+                file.write(line)
+                rows += 1
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise Unavailable(
+            f"{path}: {error.strerror or error}; nothing is half-written.", code="cannot_write"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return {"project": project.slug, "rows": rows, "sha256": digest.hexdigest(), "file": str(path)}
+
+
+def _row(comparison: Comparison, lane: Lane | None, project: Project) -> dict[str, Any]:
+    texts: dict[str, Any] = {"id": comparison.external_id, "prompt": _turns(comparison.prompt)}
+    for side, completion in (("a", comparison.completion_a), ("b", comparison.completion_b)):
+        texts[f"completion_{side}"] = _turns(completion)
+        texts |= _there({f"generator_{side}": completion.generator, f"id_{side}": completion.external_id})
+        texts |= _known({f"rank_{side}": completion.rank, f"score_{side}": completion.score})
+    known = {"reference": comparison.reference, "context": comparison.context, "gold": comparison.gold}
+    more = {
+        "gold_because": comparison.gold_because,
+        "metadata": comparison.metadata,
+        "skills": lane.skills if lane else [],
+        "language": lane.language if lane else "",
+        "priority": comparison.priority or None,
+        "judgements": _said(comparison, project),
+    }
+    return {**texts, "group": comparison.group, **_known(known), **_there(more)}
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that are not known; nought and an empty text are."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _there(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that say something: what is left out is read as empty."""
+    return {key: value for key, value in values.items() if value}
+
+
+def _turns(text: Prompt | Completion) -> str | list[dict[str, str]]:
+    """As it came: a text, or messages."""
+    messages = [{"role": str(m["role"]), "content": str(m["content"])} for m in text.messages]
+    return messages[0]["content"] if text.is_text else messages
+
+
+def _said(comparison: Comparison, project: Project) -> list[dict[str, Any]]:
+    """By rater and reading: the order does not depend on who answered first, nor on a database's collation."""
+    said: list[Judgement] = comparison.said  # type: ignore[attr-defined]  # prefetched by `lines`
+    named = [(public_name(judgement.rater, project), judgement) for judgement in said]
+    return [_judgement(name, judgement) for name, judgement in sorted(named, key=_place)]
+
+
+def _place(named: tuple[str, Judgement]) -> tuple[str, str, bool, int]:
+    """A judge's readings with b first come after its others: an import numbers them so."""
+    name, judgement = named
+    b_first = judgement.rater.kind == Rater.Kind.JUDGE and judgement.order == Order.BA
+    return judgement.rater.kind, name, b_first, judgement.repeat
+
+
+def _judgement(name: str, judgement: Judgement) -> dict[str, Any]:
+    told = {"rater": name, "kind": judgement.rater.kind, "preference": judgement.preference}
+    times = {"seconds": judgement.seconds, "probability_b": judgement.probability_b}
+    more = {
+        "both_bad": judgement.both_bad,
+        "unparsed_because": judgement.unparsed_because,
+        "aspects": judgement.aspects,
+        "ratings": judgement.ratings,
+        "confidence": judgement.confidence,
+        "evidence": judgement.evidence,
+        "reasons": judgement.reasons,
+        "justification": judgement.justification,
+        "order": judgement.order,
+        "simulated": judgement.rater.simulated,
+        "submitted_at": _moment(judgement.submitted_at),
+    }
+    return {**told, **_known(times), **_there(more)}
+
+
+def _moment(when: datetime) -> str:
+    return when.isoformat().replace("+00:00", "Z")

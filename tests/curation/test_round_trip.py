@@ -1,0 +1,219 @@
+"""What a project gives as rows, an empty project takes in without loss: its own export is the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from annotate.models import Comparison, Form, Judgement, Rater
+from annotate.services import importing
+from annotate.services.projects import create_project
+from curation.services import comparisons
+from tests.build import make_comparison, make_judge, make_judgement, make_member, make_project, make_token
+from tiebreak.accounts.models import Project
+from tiebreak.accounts.roles import Role
+from tiebreak.core.models import Event
+from tiebreak.runs import ledger
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
+
+RICH: dict[str, Any] = {
+    "id": "rich/1",
+    "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "=1+1\u2028\ttab"}],
+    "completion_a": "",
+    "completion_b": [{"role": "assistant", "content": "<b>日本</b> \U0001f642\r\n"}],
+    "generator_a": "heron",
+    "id_a": "one",
+    "id_b": "two",
+    "rank_a": 0,
+    "score_b": -0.25,
+    "group": "g",
+    "reference": "",
+    "context": "ctx",
+    "gold": 0,
+    "gold_because": "both say two",
+    "metadata": {"z": 1, "a": {"b": [None, True, 1.5, 12345678901234567890]}, "": "empty key"},
+    "skills": ["law", "latin"],
+    "language": "pt-br",
+    "priority": 2,
+    "judgements": [
+        {
+            "rater": "Ann", "kind": "annotator", "preference": -2, "order": "ba", "seconds": 0,
+            "submitted_at": "2026-03-01T12:00:00.000123+02:00", "aspects": {"tone": 0, "truth": 2},
+            "reasons": ["wrong", "rude"], "justification": " kept as it is \n",
+            "ratings": {"tone": {"a": 1, "b": 5}}, "confidence": {"overall": 3},
+            "evidence": [{"side": "b", "exact": "日本", "start": 0, "end": 2}],
+        },
+        {"rater": "Ann", "kind": "annotator", "preference": 1, "order": "ab", "simulated": True},
+        {"rater": "bob", "kind": "annotator", "preference": None, "both_bad": True},
+        {"rater": "gpt", "kind": "judge", "preference": 1, "order": "ba", "probability_b": 0.0},
+        {"rater": "gpt", "kind": "judge", "preference": None, "order": "ab", "unparsed_because": "no verdict"},
+    ],
+}  # fmt: skip
+MANY = {
+    "id": "many",
+    "prompt": "which?",
+    "completions": [{"id": i, "text": i, "rank": n, "score": n / 3} for n, i in enumerate("xyz")],
+    "pairs": "rank",
+}
+
+
+def imported(slug: str, content: bytes) -> Project:
+    project = create_project(slug, by=None)
+    Form.objects.filter(project=project).update(levels=3)
+    report = importing.import_stream(project, io.BytesIO(content), filename="mine.jsonl")
+    assert report.rejected == 0, report.first_rejects
+    return project
+
+
+def exported(project: Project) -> bytes:
+    return b"".join(comparisons.lines(project))
+
+
+def test_an_export_imported_into_an_empty_project_exports_the_same_bytes() -> None:
+    first = imported("first", b"".join(json.dumps(row).encode() + b"\n" for row in (RICH, MANY)))
+    once = exported(first)
+    assert exported(imported("second", once)) == once
+    rich, *others = map(json.loads, once.splitlines())
+    assert len(others) == 3
+    for key, value in RICH.items():
+        if key not in ("judgements", "skills", "language"):
+            assert rich[key] == value, key
+    assert (rich["skills"], rich["language"]) == (["latin", "law"], "pt-BR")
+    said = {(j["rater"], j.get("order")): j for j in rich["judgements"]}
+    ann = said["Ann", "ba"]
+    for key, value in RICH["judgements"][0].items():
+        if key != "submitted_at":
+            assert ann[key] == value, key
+    assert ann["submitted_at"] == "2026-03-01T10:00:00.000123Z"
+    assert said["gpt", "ba"]["probability_b"] == 0.0
+    assert said["gpt", "ab"]["unparsed_because"] == "no verdict"
+    assert said["bob", None]["both_bad"] is True
+
+
+def test_what_is_stored_of_a_second_import_is_what_is_stored_of_the_first() -> None:
+    first = imported("first", json.dumps(RICH).encode())
+    second = imported("second", exported(first))
+    for model, ignored in (
+        (Comparison, {"id", "project_id", "prompt_id", "completion_a_id", "completion_b_id", "lane",
+                      "content_sha256", "created_at", "updated_at"}),
+        (Rater, {"id", "project_id", "created_at"}),
+    ):  # fmt: skip
+        before, after = ([vars_of(row, ignored) for row in model.objects.filter(project=p).order_by("id")]
+                         for p in (first, second))  # fmt: skip
+        assert before == after
+    ignored = {"id", "comparison_id", "rater_id", "assignment_id", "submitted_at"}
+    kept = [
+        sorted((vars_of(j, ignored) for j in Judgement.objects.filter(comparison__project=p)), key=repr)
+        for p in (first, second)
+    ]
+    assert kept[0] == kept[1]
+
+
+def vars_of(row: Any, ignored: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in vars(row).items() if not key.startswith("_") and key not in ignored}
+
+
+def test_an_export_imported_where_it_came_from_changes_nothing() -> None:
+    project = imported("first", json.dumps(RICH).encode())
+    once = exported(project)
+    report = importing.import_stream(project, io.BytesIO(once), filename="again.jsonl")
+    assert (report.created, report.rejected, report.judgements_created, report.judgements_revised) == (0, 0, 0, 0)
+    assert importing.import_stream(project, io.BytesIO(once), filename="again.jsonl").unchanged == 1
+    assert exported(project) == once
+
+
+def test_people_and_judges_of_this_site_go_out_under_names_that_come_in_again() -> None:
+    project = make_project("here", overlap=3)
+    comparison = make_comparison(project, "c1")
+    member = make_member(project, Role.ANNOTATOR, name="ada.lovelace")
+    person = Rater.objects.create(project=project, kind="annotator", name=member.username, user=member)
+    judge = make_judge(project, "critic").rater
+    make_judgement(comparison, person, -1)
+    make_judgement(comparison, judge, 1, repeat=1, order="ba")
+    make_judgement(comparison, judge, 1, repeat=2, order="ab")
+    once = exported(project)
+    assert b"ada" not in once
+    assert exported(imported("there", once)) == once
+
+
+def test_revised_judgements_and_withdrawn_comparisons_stay_behind() -> None:
+    project = imported("first", json.dumps(RICH).encode())
+    make_comparison(project, "gone", status="withdrawn")
+    changed = {**RICH, "judgements": [{"rater": "bob", "kind": "annotator", "preference": 1}]}
+    importing.import_stream(project, io.BytesIO(json.dumps(changed).encode()))
+    (row,) = map(json.loads, exported(project).splitlines())
+    assert [j["preference"] for j in row["judgements"] if j["rater"] == "bob"] == [1]
+
+
+def test_rows_from_before_the_new_fields_keep_the_hash_by_which_an_import_knows_them() -> None:
+    project = imported("first", b'{"id":"1","prompt":"p","completion_a":"a","completion_b":"b","judgements":'
+                                b'[{"rater":"r","kind":"annotator","preference":1,"seconds":2}]}')  # fmt: skip
+    as_the_release_before_wrote_it = "99f2e1b6dbfed2e3fdeb033ea79f81ca8f6f66a29d7064423a557e3bbb3aaa82"
+    assert Comparison.objects.get(project=project).content_sha256 == as_the_release_before_wrote_it
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ratings", {"tone": {"a": 1}}),
+        ("ratings", {"tone": {"a": 1, "b": True}}),
+        ("confidence", {"overall": 4}),
+        ("evidence", [{"side": "c", "exact": "x", "start": 0, "end": 1}]),
+        ("evidence", [{"side": "a", "exact": "x", "start": 2, "end": 1}]),
+        ("evidence", [{"side": "a", "exact": "\x00", "start": 0, "end": 1}]),
+        ("simulated", "yes"),
+    ],
+)
+def test_a_mark_that_no_form_could_have_made_is_refused_by_its_field(field: str, value: object) -> None:
+    project = create_project("first", by=None)
+    row = {**RICH, "judgements": [{"rater": "r", "kind": "annotator", "preference": 0, field: value}]}
+    report = importing.import_stream(project, io.BytesIO(json.dumps(row).encode()))
+    assert report.rejected == 1
+    assert report.first_rejects[0]["field"].startswith(f"judgements[0].{field}")
+
+
+def test_the_command_writes_a_file_that_import_takes_and_an_event(tmp_path: Path) -> None:
+    project = imported("first", json.dumps(RICH).encode())
+    out = io.StringIO()
+    call_command("export_comparisons", "first", "--to", str(tmp_path / "x/rows.jsonl"), "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    assert (told["rows"], (tmp_path / "x/rows.jsonl").read_bytes()) == (1, exported(project))
+    assert Event.objects.filter(verb="project.exported").count() == 1
+
+
+def test_rest_streams_the_same_rows_and_goes_on_after_those_that_came() -> None:
+    project = imported("first", b"".join(json.dumps(row).encode() + b"\n" for row in (RICH, MANY)))
+    token = make_token(make_member(project, Role.CURATOR), "export")
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+    response = client.get("/api/v1/projects/first/rows/")
+    assert (response.headers["X-Tiebreak-Rows"], b"".join(response.streaming_content)) == ("4", exported(project))
+    rest = client.get("/api/v1/projects/first/rows/", {"cursor": 3})
+    assert b"".join(rest.streaming_content) == exported(project).splitlines(keepends=True)[3]
+    assert client.get("/api/v1/projects/first/rows/", {"cursor": "x"}).status_code == 422
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_rest_takes_csv_and_says_who_a_token_is(zipped: bool) -> None:
+    project = create_project("first", by=None)
+    token = make_token(make_member(project, Role.CURATOR, name="cur"), "import", project=project)
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+    body = b'id,prompt,completion_a,completion_b,gold\n1,p,a,"b\nb",\n'
+    response = client.post(
+        "/api/v1/projects/first/imports/?source=mine",
+        gzip.compress(body) if zipped else body,
+        content_type="text/csv",
+    )
+    assert response.status_code == 202, response.content
+    done = ledger.execute(response.json()["id"])
+    assert done is not None
+    assert done.result["created"] == 1
+    told = client.get("/api/v1/token/").json()
+    assert (told["user"], told["scopes"], told["project"]) == ("cur", ["import"], "first")
