@@ -19,6 +19,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 TOLD: Final = 60
 """Characters of the overlap that a cause names."""
+AT_ONCE: Final = 1 << 19
+"""Bytes of folded texts looked at together, about; a longer text is looked at alone."""
 _HELD: Final = {"words": "a run of words", "characters": "a run of characters", "whole": "all of a text"}
 
 
@@ -63,22 +65,34 @@ class Contamination:
 
     def cause(self, texts: Sequence[str]) -> str | None:
         """Why a row of these texts is contaminated: set, item and where the overlap begins; None if it is not."""
-        found = self.overlaps(texts)
-        return found[0].cause if found else None
+        return self.causes([texts])[0]
 
     def causes(self, rows: Sequence[Sequence[str]]) -> list[str | None]:
         """`cause` of each of many rows, faster than one at a time."""
+        return [None if found is None else found.cause for found in self.of_rows(rows)]
+
+    def of_rows(self, rows: Sequence[Sequence[str]]) -> list[Overlap | None]:
+        """The first overlap that any of a row's texts has with any of the sets, for each of the rows."""
         owner = [number for number, texts in enumerate(rows) for _ in texts]
-        told: list[str | None] = [None] * len(rows)
-        for found in reversed(self.overlaps([text for texts in rows for text in texts])):
-            told[owner[found.place]] = found.cause
+        told: list[Overlap | None] = [None] * len(rows)
+        for found in self.overlaps([text for texts in rows for text in texts]):
+            told[owner[found.place]] = told[owner[found.place]] or found
         return told
 
     def overlaps(self, texts: Sequence[str]) -> list[Overlap]:
         """The first overlap of each of the texts that has one, in their order."""
-        folded = list(map(fold, texts))
-        suspects = np.flatnonzero(self._touched(folded)).tolist()
-        return [self._overlap(place, folded[place]) for place in suspects]
+        found: list[Overlap] = []
+        block: list[bytes] = []
+        size = 0
+        for place, folded in enumerate(map(fold, texts)):
+            block.append(folded)
+            size += len(folded)
+            if size >= AT_ONCE or place == len(texts) - 1:
+                begin = place + 1 - len(block)
+                touched = np.flatnonzero(self._touched(block)).tolist()
+                found += [self._overlap(begin + at, block[at]) for at in touched]
+                block, size = [], 0
+        return found
 
     def _touched(self, folded: Sequence[bytes]) -> BoolArray:
         """[m] whether a text has a run of any set: of all texts at once."""
@@ -89,11 +103,7 @@ class Contamination:
         for kind, mine, length in (("words", ~found.single, self.words), ("characters", found.single, LONG)):
             places = np.flatnonzero(mine)
             owner = text[places]
-            starts = (
-                np.flatnonzero(owner[: len(owner) - length + 1] == owner[length - 1 :])
-                if length <= len(owner)
-                else owner[:0]
-            )
+            starts = np.flatnonzero(owner[: max(0, len(owner) - length + 1)] == owner[length - 1 :])
             held = self._index[kind].holds(self._reader.runs(found.hashes[places], starts, length))
             touched[owner[starts[held]]] = True
         return touched

@@ -104,7 +104,7 @@ class NearDuplicates:
     """Texts, told in order; then what each of them repeats. Near are texts whose shingles have a Jaccard similarity of
     ``threshold`` or more. A text without words repeats nothing.
 
-    Some 60 bytes of memory a text, and on disk 8 a band and 4 a word.
+    Some 150 bytes of memory a text while pairs are looked for, whatever its length; on disk 8 a band and 4 a word.
     """
 
     def __init__(self, threshold: float, seed: int = 0) -> None:
@@ -260,13 +260,14 @@ def pairs_of(keys: HashArray, among: BoolArray) -> HashArray:
     rows = np.flatnonzero(among)
     # Half of the key and the row in one number sort twice as fast as by key; pairs that agree in that half alone fail
     # when they are verified.
-    ordered = np.sort(_packed(keys[rows] >> np.uint64(32), rows))
-    key, row = ordered >> np.uint64(32), _right(ordered)
+    ordered = _packed(keys[rows] >> np.uint64(32), rows)
+    ordered.sort()
+    key = (ordered >> np.uint64(32)).astype(np.uint32)
     again = np.flatnonzero(key[1:] == key[:-1]) + 1
-    fresh = np.arange(len(row))
+    fresh = np.arange(len(key))
     fresh[again] = 0
-    first = np.maximum.accumulate(fresh)[again]
-    return _distinct(np.concatenate([_packed(row[first], row[again]), _packed(row[again - 1], row[again])]))
+    first, row = np.maximum.accumulate(fresh)[again], _right(ordered[again])
+    return _distinct(np.concatenate([_packed(_right(ordered[first]), row), _packed(_right(ordered[again - 1]), row)]))
 
 
 def band_pairs(band: int, parts: Sequence[Sketches], plan: Plan, among: BoolArray) -> HashArray:
@@ -374,7 +375,10 @@ def _distinct(values: HashArray) -> HashArray:
 
 
 def _packed(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> HashArray:
-    return left.astype(np.uint64) << np.uint64(32) | right.astype(np.uint64)
+    pairs = left.astype(np.uint64)
+    pairs <<= np.uint64(32)
+    pairs |= right.astype(np.uint64, copy=False)
+    return pairs
 
 
 def _left(pairs: HashArray) -> IntArray:
