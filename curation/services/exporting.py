@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
+from curation.exports import spreadsheet
 from curation.exports.files import wire_line
 from curation.exports.formats import FORMATS, FormatOptions, converter, group_converter
 from curation.exports.schema import SPLITS
@@ -23,6 +25,9 @@ from tiebreak.runs import store
 
 from .lines import CHOSEN, Asked, blocks, count_groups, groups
 
+PARQUET: Final = "parquet"
+CSV: Final = "csv"
+SHARD_BYTES: Final = 500 << 20
 # The name that a user types → the format's module and its options.
 NAMES: Final[Mapping[str, tuple[str, FormatOptions]]] = {
     "native": ("raw", FormatOptions()),
@@ -51,7 +56,7 @@ NAMES: Final[Mapping[str, tuple[str, FormatOptions]]] = {
 
 def _format(name: str) -> tuple[str, FormatOptions]:
     if name not in NAMES:
-        raise Invalid(f"format: expected one of {', '.join(NAMES)}, got {name!r}.", field="format")
+        raise Invalid(f"format: expected one of {', '.join(NAMES)}, got {name[:60]!r}.", field="format")
     return NAMES[name]
 
 
@@ -157,45 +162,149 @@ def _joined(lines: Iterator[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def export_to(version: DatasetVersion, *, format: str, folder: Path) -> dict[str, Any]:
-    """Write a file a split, the card and a manifest with hashes; a file appears under its name only when complete."""
-    if format != "parquet":
-        _format(format)
-    written = []
+class Kind(NamedTuple):
+    """A kind of file that is written here."""
+
+    suffix: str
+    head: bytes
+    rows: Callable[[bytes], int]
+    """In a block."""
+
+
+LINES: Final = Kind("jsonl", b"", lambda block: block.count(b"\n"))
+SHEET: Final = Kind("csv", spreadsheet.head(), bool)  # a block a row, as cells may hold line ends
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the files of a folder are cut and packed."""
+
+    gzip: bool = False
+    shard_bytes: int = SHARD_BYTES
+    """Of what is written into a file before it is packed; a line is never cut in two."""
+
+
+def export_to(
+    version: DatasetVersion, *, format: str, folder: Path, undecided: bool = False, layout: Layout | None = None
+) -> dict[str, Any]:
+    """Write the splits, the card and a manifest with hashes; a file appears under its name only when complete."""
+    layout = layout or Layout()
+    _check_layout(format, layout, undecided=undecided)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in version.files.select_related("artifact"):
-            if format == "parquet":
-                with store.open_artifact(file.artifact) as source:
-                    blocks = iter(partial(source.read, 1 << 20), b"")
-                    written.append(_write(folder / file.name, blocks, file.split, file.rows))
-            else:
-                asked = asked_for(version, format=format, split=file.split)
-                made, n = stream(asked, format=format), count(asked, format=format)
-                written.append(_write(folder / f"{file.split}.jsonl", made, file.split, n))
+        if format == PARQUET:
+            written, left_out = list(_copied(version, folder)), 0
+        else:
+            written, left_out = _told(version, format, folder, layout, undecided=undecided)
         for name, content in _beside(version, format, written).items():
-            written.append(_write(folder / name, iter([_json(content)]), None, 0))
-        written.append(_write(folder / "README.md", iter([version.card.encode()]), None, 0))
+            written.append(_write(folder / name, iter([_json(content)])))
+        written.append(_write(folder / "README.md", iter([version.card.encode()])))
         manifest = {
             "dataset": version.dataset.name,
             "version": version.number,
             "format": format,
             "rows_sha256": version.rows_sha256,
+            "chain_sha256": version.chain_sha256,
             "recipe": version.recipe,
             "recipe_sha256": version.recipe_sha256,
             "code_version": version.code_version,
             "splits": version.counts,
             "dropped": version.dropped,
+            "changed": version.changed,
+            "left_out": left_out,
             "files": [{**f, "path": Path(f["path"]).name} for f in written],
         }
-        written.append(_write(folder / "manifest.json", iter([_json(manifest)]), None, 0))
+        written.append(_write(folder / "manifest.json", iter([_json(manifest)])))
     except OSError as error:
         raise Unavailable(
             f"{folder}: {error.strerror or error}; files that were complete are left, nothing is half-written.",
             code="cannot_write",
             path=str(folder),
         ) from error
-    return {"version": str(version), "format": format, "files": written}
+    return {"version": str(version), "format": format, "left_out": left_out, "files": written}
+
+
+def _check_layout(format: str, layout: Layout, *, undecided: bool) -> None:
+    """Refuses before the folder is made."""
+    if layout.shard_bytes < 1:
+        raise Invalid(f"shard_bytes: expected 1 or more, got {layout.shard_bytes}.", field="shard_bytes")
+    if format == PARQUET and (layout.gzip or undecided):
+        raise Invalid(
+            "gzip, undecided: Parquet files are copied as they were built: packed, and rows of no side in their own.",
+            field="format",
+        )
+    if format not in (PARQUET, CSV):
+        _format(format)
+
+
+def _copied(version: DatasetVersion, folder: Path) -> Iterator[dict[str, Any]]:
+    for file in version.files.select_related("artifact"):
+        with store.open_artifact(file.artifact) as source:
+            blocks = iter(partial(source.read, 1 << 20), b"")
+            yield _write(folder / file.name, blocks) | {"split": file.split, "rows": file.rows}
+
+
+def _told(
+    version: DatasetVersion, format: str, folder: Path, layout: Layout, *, undecided: bool
+) -> tuple[list[dict[str, Any]], int]:
+    """The files of each split, and the rows that are in none since the format has no words for them."""
+    written: list[dict[str, Any]] = []
+    left_out = 0
+    for split in sorted(set(version.files.values_list("split", flat=True))):
+        lines_as = "native" if format == CSV else format
+        asked = asked_for(version, format=lines_as, split=split, undecided=undecided)
+        left_out += asked.left_out()
+        kind = SHEET if format == CSV else LINES
+        made = _cells(asked) if format == CSV else stream(asked, format=format)
+        written += _sharded(folder, split, kind, _shards(made, layout.shard_bytes), packed=layout.gzip)
+    return written, left_out
+
+
+def _cells(asked: Asked) -> Iterator[bytes]:
+    for block in blocks(asked):
+        yield from (spreadsheet.line(orjson.loads(line)) for line in block.splitlines())
+
+
+def _shards(blocks: Iterator[bytes], most: int) -> Iterator[Iterator[bytes]]:
+    """Blocks in runs, each ended by the one that fills it. A run must be used up before the next is asked for."""
+
+    def run(first: bytes) -> Iterator[bytes]:
+        size, block = 0, first
+        while True:
+            yield block
+            size += len(block)
+            if size >= most:
+                return
+            try:
+                block = next(blocks)
+            except StopIteration:
+                return
+
+    yield run(next(blocks, b""))
+    for block in blocks:
+        yield run(block)
+
+
+def _sharded(
+    folder: Path, split: str, kind: Kind, shards: Iterator[Iterator[bytes]], *, packed: bool
+) -> list[dict[str, Any]]:
+    """A split's files: named by their place and number where there is more than one, which is known at the end."""
+    parts: list[tuple[Path, dict[str, Any]]] = []
+    ending = f"{kind.suffix}.gz" if packed else kind.suffix
+    try:
+        for n, shard in enumerate(shards):
+            part = folder / f".{split}-{n:05d}.{ending}.part"
+            parts.append((part, {}))
+            parts[-1][1].update(_fill(part, shard, kind, packed=packed))
+        written = []
+        for n, (part, facts) in enumerate(parts):
+            name = f"{split}-{n:05d}-of-{len(parts):05d}" if len(parts) > 1 else split
+            part.replace(folder / f"{name}.{ending}")
+            written.append({"path": str(folder / f"{name}.{ending}"), **facts, "split": split})
+    finally:
+        for part, _ in parts:
+            part.unlink(missing_ok=True)
+    return written
 
 
 def _beside(version: DatasetVersion, format: str, written: list[dict[str, Any]]) -> dict[str, Any]:
@@ -203,25 +312,37 @@ def _beside(version: DatasetVersion, format: str, written: list[dict[str, Any]])
     beside = getattr(converter(NAMES[format][0]), "beside", None) if format in NAMES else None
     if beside is None:
         return {}
-    return dict(beside({f"{version.dataset.name}_{file['split']}": Path(file["path"]).name for file in written}))
+    names = [Path(file["path"]).name for file in written]
+    keys = [name.partition(".")[0].partition("-of-")[0].replace("-", "_") for name in names]
+    return dict(beside({f"{version.dataset.name}_{key}": name for key, name in zip(keys, names, strict=True)}))
 
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _write(path: Path, blocks: Iterator[bytes], split: str | None, rows: int) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
+def _write(path: Path, blocks: Iterator[bytes]) -> dict[str, Any]:
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            for block in blocks:
-                digest.update(block)
-                size += len(block)
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
+        facts = _fill(part, blocks)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return {"path": str(path), "split": split, "rows": rows, "bytes": size, "sha256": digest.hexdigest()}
+    return {"path": str(path), **facts, "split": None, "rows": 0}
+
+
+def _fill(part: Path, blocks: Iterable[bytes], kind: Kind | None = None, *, packed: bool = False) -> dict[str, Any]:
+    """Write a file to the disk; its rows, bytes and hash. Packed without a time or a name: the same bytes again."""
+    kind, rows = kind or LINES, 0
+    with part.open("wb") as file:
+        hashing = store.Hashing(file)
+        target: Any = gzip.GzipFile("", "wb", 6, hashing, mtime=0) if packed else hashing
+        target.write(kind.head)
+        for block in blocks:
+            rows += kind.rows(block)
+            target.write(block)
+        if packed:
+            target.close()
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": hashing.size, "sha256": hashing.digest.hexdigest(), "rows": rows}

@@ -15,14 +15,32 @@ class Command(VerbCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("version", help="NAME@VERSION; NAME alone: its latest")
-        parser.add_argument("--format", default="trl", help=f"parquet, or lines as {', '.join(exporting.NAMES)}")
+        parser.add_argument(
+            "--format", default="trl", help=f"parquet, csv for a spreadsheet, or lines as {', '.join(exporting.NAMES)}"
+        )
         parser.add_argument("--to", type=Path, required=True, help="a folder; made where it is missing")
+        parser.add_argument("--gzip", action="store_true", help="pack the lines")
+        parser.add_argument(
+            "--shard-mb", type=int, default=exporting.SHARD_BYTES >> 20, help="begin another file after so many MiB"
+        )
+        parser.add_argument(
+            "--undecided", action="store_true", help="ties and both-bad too, as the format can tell them"
+        )
 
     def perform(self, *, version: str, format: str, to: Path, **options: Any) -> Mapping[str, Any]:
-        return exporting.export_to(verbs.ready(verbs.version_named(version)), format=format, folder=to)
+        return exporting.export_to(
+            verbs.ready(verbs.version_named(version)),
+            format=format,
+            folder=to,
+            undecided=options["undecided"],
+            layout=exporting.Layout(gzip=options["gzip"], shard_bytes=options["shard_mb"] << 20),
+        )
 
     def tell(self, result: Mapping[str, Any]) -> str:
+        """A line a file; and what is in none of them."""
         beside = ("README.md", "manifest.json")  # they hold no rows
         counts = [" " * 13 if Path(f["path"]).name in beside else f"{f['rows']:>8} rows" for f in result["files"]]
         told = zip(counts, result["files"], strict=True)
-        return "\n".join(f"{count}  {f['sha256'][:16]}…  {f['path']}" for count, f in told)
+        lines = [f"{count}  {f['sha256'][:16]}…  {f['path']}" for count, f in told]
+        left = result["left_out"]
+        return "\n".join([*lines, f"{left:>8} rows without a chosen side are left out: --undecided"] if left else lines)

@@ -44,7 +44,7 @@ def path_of(sha256: str) -> Path:
     return root() / sha256[:2] / sha256[2:4] / sha256
 
 
-class _Hashing:
+class Hashing:
     """A write-only file that hashes what goes through it; enough of a file for pyarrow."""
 
     closed = False
@@ -94,7 +94,7 @@ def writing(media_type: str) -> Iterator[Incoming]:
         base.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=base, prefix=INCOMING)
         with os.fdopen(handle, "wb") as raw:
-            hashing = _Hashing(raw)
+            hashing = Hashing(raw)
             incoming = Incoming(cast(IO[bytes], hashing))
             yield incoming
             raw.flush()
