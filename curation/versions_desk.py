@@ -137,7 +137,7 @@ def compare(desk: Desk, name: str) -> HttpResponse:
     numbers = [desk.request.GET.get(key, "") for key in ("from", "to")]
     if not all(re.fullmatch("[0-9]{1,9}", each) for each in numbers):
         raise Http404
-    earlier, later = sorted(map(int, numbers))
+    earlier, later = (version_of(desk, name, number).number for number in sorted(map(int, numbers)))
     return desk.go("difference", name, later, earlier)
 
 

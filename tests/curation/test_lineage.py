@@ -22,6 +22,7 @@ from curation.models import (
 )
 from curation.services import building, tracing
 from curation.services.reading import lineage, reach
+from curation.services.reading.datasets import version_page
 from curation.services.reading.paging import Cursor
 from curation.services.reading.rows import Filters, rows
 from tests import build
@@ -285,12 +286,12 @@ def test_the_work_of_a_version_is_counted_while_it_is_built_and_adds_up(project:
         says(comparison, "ann", -1, form=form, seconds=100)
         build.make_call(judge, comparison, -1)
     version = make(project)
-    cost = lineage.version_cost(version)
+    cost = version_page(version).cost
     assert cost is not None
     # Three calls of 0.0012; 300 s at 36 an hour are 3.
     assert (cost.price, cost.people, cost.whole) == (Decimal("0.0036"), 3, True)
     assert VersionContribution.objects.filter(version=version).count() == 2
-    assert lineage.version_cost(build.make_version(project, [])) is None
+    assert version_page(build.make_version(project, [])).cost is None
 
 
 def test_counting_again_counts_anew(project: Project, form: Form) -> None:

@@ -7,10 +7,21 @@ from dataclasses import dataclass
 
 from curation.exports.recipe import Change
 from curation.exports.schema import SPLITS
-from curation.models import Dataset, DatasetVersion, DroppedRow, RewardModel, VersionFile, VersionNote, VersionTag
+from curation.models import (
+    Dataset,
+    DatasetVersion,
+    DroppedRow,
+    RewardModel,
+    VersionFile,
+    VersionNote,
+    VersionTag,
+    VersionWork,
+)
+from curation.services import budgeting
 from tiebreak.accounts.models import Project
 
 from .differences import before_each
+from .lineage import Cost, cost_of
 from .paging import Cursor, Page, page_of
 
 
@@ -40,6 +51,9 @@ class VersionPage:
     known_tags: Sequence[str]
     """Of the dataset, on whatever version."""
     notes: Sequence[VersionNote]
+    work: Sequence[VersionWork]
+    """What its rows rest on, by what their raters saw; nothing where that was not counted when it was built."""
+    cost: Cost | None
 
     @property
     def rows(self) -> int:
@@ -91,7 +105,8 @@ def version(project: Project, name: str, number: int) -> DatasetVersion | None:
 
 
 def version_page(version: DatasetVersion) -> VersionPage:
-    """Five queries."""
+    """Eight queries."""
+    work = list(version.work.select_related("form", "rubric").order_by("kind", "form", "rubric"))
     tags = list(VersionTag.objects.filter(dataset=version.dataset_id).select_related("by"))
     earlier = DatasetVersion.objects.filter(dataset=version.dataset_id, number__lt=version.number, status="ready")
     previous = earlier.order_by("-number").defer("card").first()
@@ -105,6 +120,8 @@ def version_page(version: DatasetVersion) -> VersionPage:
         tags=[tag for tag in tags if tag.version_id == version.pk],
         known_tags=[tag.name for tag in tags],
         notes=list(version.notes.select_related("by")),
+        work=work,
+        cost=cost_of(work, budgeting.settings_of(version.dataset.project)) if work else None,
     )
 
 

@@ -24,6 +24,7 @@ from curation.models import (
     RoutingDecision,
     RoutingSettings,
     Tombstone,
+    VersionWork,
 )
 from curation.services import budgeting
 
@@ -283,13 +284,8 @@ def cost(said: Sequence[Said], settings: RoutingSettings) -> Cost:
     )
 
 
-def version_cost(version: DatasetVersion) -> Cost | None:
-    """Of all judgements that the version's rows rest on, as it was built (one query, and one for the settings); None
-    where that was not counted then."""
-    work = list(version.work.all())
-    if not work:
-        return None
-    settings = budgeting.settings_of(version.dataset.project)
+def cost_of(work: Sequence[VersionWork], settings: RoutingSettings) -> Cost:
+    """Of all judgements that a version's rows rest on, as they were counted when it was built."""
     judges = [w for w in work if w.kind == Rater.Kind.JUDGE]
     people = [w for w in work if w.kind == Rater.Kind.ANNOTATOR]
     here = [w for w in people if w.form_id]
