@@ -140,12 +140,12 @@ def _single(told: _Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _splits(told: _Evidence) -> Iterator[dict[str, Any]]:
-    """Each other split beside train: who labelled, and whether the chosen one is the longer."""
+    """Each other split beside train: who labelled (people, the rest), and whether the longer one is chosen."""
     counts, splits = told.statistics.labelled, told.statistics.splits
     longer = {rate.label: rate.figure for rate in told.figures.get("split", ())}
     for split in ("validation", "test"):
-        for source, who in WHO.items():
-            yield from _apart(split, f"labelled by {who}", counts[split, source], splits[split],
+        for source in ("judge", "mixed"):
+            yield from _apart(split, f"labelled by {WHO[source]}", counts[split, source], splits[split],
                               counts["train", source], splits["train"])  # fmt: skip
         if split in longer and "train" in longer:
             yield from _apart(split, "with the longer one chosen", *_counts(longer[split]), *_counts(longer["train"]))

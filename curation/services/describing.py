@@ -207,5 +207,12 @@ def _told(estimate: Estimate | None) -> dict[str, Any] | None:
 
 
 def _bias(figures: Figures) -> dict[str, list[dict[str, Any]]]:
-    """Sections in their order, each a list of {label, value, low, high, n, reason}."""
-    return {name: [{"label": r.label, **r.figure._asdict()} for r in rates] for name, rates in figures.items()}
+    """Sections, each a list of {label, value, low, high, n, reason}; rounded to what another machine has as well."""
+    return {
+        name: [{"label": r.label, **_rounded(r.figure)._asdict()} for r in rates] for name, rates in figures.items()
+    }
+
+
+def _rounded(estimate: Estimate) -> Estimate:
+    value, low, high = (None if part is None else round(part, 6) for part in estimate[:3])
+    return estimate._replace(value=value, low=low, high=high)

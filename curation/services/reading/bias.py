@@ -80,7 +80,6 @@ WORDS: Final = (  # those of a package that knows no languages
     gettext_noop("people"),
     gettext_noop("judges"),
     gettext_noop("both"),
-    gettext_noop("labelled by people"),
     gettext_noop("labelled by judges"),
     gettext_noop("labelled by both"),
     gettext_noop("with the longer one chosen"),
