@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, cast
 
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -82,7 +82,8 @@ def _told(row: EvaluationSet, versions: Iterable[DatasetVersion]) -> dict[str, A
 
 def _given(request: Request) -> tuple[str, IO[bytes], str]:
     if hasattr(request.data, "read"):
-        return request.query_params.get("name", ""), request.data, request.query_params.get("field", "")
+        file = cast("IO[bytes]", request.data)
+        return request.query_params.get("name", ""), file, request.query_params.get("field", "")
     given = EvaluationSetIn(data=request.data)
     given.is_valid(raise_exception=True)
     lines = (json.dumps({"text": text}).encode() + b"\n" for text in given.validated_data["texts"])
