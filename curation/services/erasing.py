@@ -121,7 +121,7 @@ def reopen_unsaid(comparisons: QuerySet[Comparison], *, by: Any) -> int:
 def erase_rater(rater: Rater) -> None:
     """Their name, wherever it stands. Alters the audit log: call within `rewriting.door`."""
     alias = withdrawn_name(rater.project_id, rater.name)
-    where = {"name": f"{rater.name} (", "alias": f"{alias} (", "rater": rater.pk}
+    where: dict[str, str | int] = {"name": f"{rater.name} (", "alias": f"{alias} (", "rater": rater.pk}
     with connection.cursor() as cursor:
         for table in ("curation_noisedecision", "curation_noisescore", "curation_droppedrow"):
             cursor.execute(_RENAME.format(table=table), where)

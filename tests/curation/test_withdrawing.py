@@ -14,7 +14,7 @@ from annotate.models import Assignment, Comment, Comparison, Completion, Flag, J
 from annotate.services import importing, reviewing
 from curation.exports.files import chain
 from curation.models import Consensus, DatasetVersion, NoiseScore, RaterSkill, Tombstone, Withdrawal
-from curation.services import building, erasing, rewriting, verbs, withdrawing
+from curation.services import building, erasing, rewriting, verbs, verifying, withdrawing
 from tests.build import (
     make_comparison,
     make_judgement,
@@ -23,6 +23,7 @@ from tests.build import (
     make_model,
     make_noise,
     make_project,
+    make_rater,
 )
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import Role
@@ -194,6 +195,52 @@ def test_a_decision_of_a_withdrawn_adjudicator_no_longer_stands(project: Project
     assert "adjudicated_by" not in left["c0"]
     assert (left["c0"]["withdrawn_votes"], left["c0"]["n_annotators"]) == (1, 3)
     assert left["c0"]["preference"] == 1  # as published
+
+
+@pytest.mark.parametrize("how", ["pseudonyms", "none"])
+def test_a_person_is_found_in_versions_that_name_nobody(project: Project, how: str) -> None:
+    """Votes stand in the order of kind and name, so r1's is the first, and r2's is the first of those left."""
+    disputed = make_comparison(project, "disputed", prompt="which?")
+    make_judgements(disputed, "BAA")
+    version = build(project, deidentify={"raters": how})
+    withdraw(rater("r1"))
+    row = rows(version)["disputed"]
+    assert [vote["preference"] for vote in row["votes"]] == [-1.0, -1.0]
+    make_judgement(disputed, make_rater(project, "aaa"), 1)  # what came after the build is none of the row's
+    withdraw(rater("r2"))
+    row = rows(version)["disputed"]
+    assert [vote["preference"] for vote in row["votes"]] == [-1.0]
+    assert (row["n_annotators"], row["withdrawn_votes"]) == (1, 2)
+    assert [row["votes"][0]["rater"]] == (["annotator-3"] if how == "pseudonyms" else ["annotator"])
+    assert "alone" not in rows(version)
+    version.refresh_from_db()
+    assert not [check for check in verifying.verify(version) if not check.holds]
+
+
+def test_where_nobody_can_say_whose_vote_it_is_the_row_goes(project: Project) -> None:
+    """Not all of its judgements are known: rather too little is published than what was taken back."""
+    version = build(project, deidentify={"raters": "none"})
+    with rewriting.door():
+        row = version.rows.get(comparison__external_id="c0")
+        row.lineage = {"judgements": row.lineage["judgements"][:2]}
+        row.save(update_fields=["lineage"])
+    withdraw(rater("r1"))
+    assert set(rows(version)) == {"c1", "c2", "c3", "c4", "c5"}
+    version.refresh_from_db()
+    assert not [check for check in verifying.verify(version) if not check.holds]
+
+
+def test_rows_without_a_chosen_side_lose_votes_and_go_like_the_others(project: Project) -> None:
+    make_judgements(make_comparison(project, "tied", prompt="even?"), "TTT")
+    make_judgements(make_comparison(project, "bad", prompt="awful?"), "X")
+    version = build(project, ties="keep", both_bad="keep")
+    assert {rows(version)[name]["undecided"] for name in ("tied", "bad")} == {"tie", "both_bad"}
+    withdraw(rater("r1"))
+    left = rows(version)
+    assert (left["tied"]["n_annotators"], left["tied"]["withdrawn_votes"]) == (2, 1)
+    assert "bad" not in left
+    version.refresh_from_db()
+    assert not [check for check in verifying.verify(version) if not check.holds]
 
 
 def test_a_withdrawn_comparison_goes_with_its_texts_and_what_quotes_them(project: Project) -> None:
