@@ -8,6 +8,7 @@ travel. Who calls the functions on the partitions is an `engine`: this process, 
 from curation.scale.engine import Dask, Engine, Here
 from curation.scale.fitting import Fitted, dawid_skene
 from curation.scale.partitions import Part, partitions
+from curation.scale.repeating import repeating
 from curation.scale.scoring import curate
 
-__all__ = ["Dask", "Engine", "Fitted", "Here", "Part", "curate", "dawid_skene", "partitions"]
+__all__ = ["Dask", "Engine", "Fitted", "Here", "Part", "curate", "dawid_skene", "partitions", "repeating"]

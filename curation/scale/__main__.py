@@ -1,15 +1,19 @@
-"""`python -m curation.scale FILES... --out FOLDER [--workers N | --scheduler ADDRESS]`: curate a version's Parquet."""
+"""`python -m curation.scale FILES... --out FOLDER [--workers N | --scheduler ADDRESS]`: curate a version's Parquet.
+
+`python -m curation.scale near FILES... --out FOLDER` finds what repeats in it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from curation.scale import Dask, Engine, Here, curate, partitions
+from curation.scale import Dask, Engine, Here, curate, partitions, repeating
+from curation.scale.repeating import COLUMNS
 
 
 @contextmanager
@@ -32,18 +36,61 @@ def engine_of(scheduler: str | None, workers: int) -> Iterator[Engine]:
         yield Dask(client)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m curation.scale", description="Curates a version's Parquet files.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    told = _near(given[1:]) if given[:1] == ["near"] else _curate(given)
+    print(json.dumps(told))
+    return 0
+
+
+def _curate(arguments: Sequence[str]) -> Mapping[str, Any]:
+    parser = _parser(
+        "python -m curation.scale", "Curates a version's Parquet files; `near` finds what repeats in them."
+    )
+    given = parser.parse_args(arguments)
+    with engine_of(given.scheduler, given.workers) as engine:
+        return curate(partitions(given.files, rows=given.rows), given.out, engine)
+
+
+def _near(arguments: Sequence[str]) -> Mapping[str, Any]:
+    parser = _parser("python -m curation.scale near", "Finds rows that repeat an earlier one, or an evaluation set.")
+    parser.add_argument("--threshold", type=float, default=0.8, help="Jaccard similarity of runs of three words; 0.8")
+    parser.add_argument("--columns", default=",".join(COLUMNS), help=f"with the texts; {','.join(COLUMNS)}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--words", type=int, default=13, help="in a row that an evaluation set may not share; 13")
+    parser.add_argument(
+        "--against", action="append", default=[], metavar="NAME=FILE", type=_named,
+        help='an evaluation set: a text a line, or in .jsonl {"text": …}; may be given again',
+    )  # fmt: skip
+    given = parser.parse_args(arguments)
+    with engine_of(given.scheduler, given.workers) as engine:
+        try:
+            return repeating(
+                partitions(given.files, rows=given.rows), given.out, engine, columns=given.columns.split(","),
+                threshold=given.threshold, seed=given.seed, against=dict(given.against), words=given.words,
+            )  # fmt: skip
+        except ValueError as error:
+            parser.error(": ".join(map(str, error.args)))
+        except OSError as error:
+            parser.error(str(error))
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {text!r}")
+    return name, file
+
+
+def _parser(name: str, words: str) -> argparse.ArgumentParser:
+    """With what both take."""
+    parser = argparse.ArgumentParser(prog=name, description=words)
     parser.add_argument("files", nargs="+", help="Parquet files of a dataset version, as exported in the format native")
     parser.add_argument("--out", required=True, help="folder for the results, seen by every worker")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of a partition, about; default 1,000,000")
     parser.add_argument("--workers", type=int, default=0, help="so many processes of this machine; default: this one")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, such as tcp://10.0.0.1:8786")
-    given = parser.parse_args()
-    with engine_of(given.scheduler, given.workers) as engine:
-        result = curate(partitions(given.files, rows=given.rows), given.out, engine)
-    print(json.dumps(result))
-    return 0
+    return parser
 
 
 if __name__ == "__main__":
