@@ -85,7 +85,8 @@ class Verdict:
 class PreferenceRow:
     """One row of a dataset version as training reads it. `margin` is the mean strength, None where unknown.
 
-    `probability` is the probability that `chosen` is preferred: the soft label.
+    `probability` is the probability that `chosen` is preferred, half of a tie's in it: the soft label. `tie` is that of
+    a tie, 0 where the version knows none.
     """
 
     id: str
@@ -97,3 +98,4 @@ class PreferenceRow:
     split: str
     group: str
     probability: float = 1.0
+    tie: float = 0.0

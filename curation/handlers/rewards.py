@@ -62,10 +62,16 @@ def train(execution: Execution) -> Mapping[str, Any]:
     }
 
 
+LLAMA_MARGIN: Final = 1 / 3  # per level of strength: Llama 2's small margin (2307.09288, table 27)
+
+
 def _config(version: DatasetVersion, execution: Execution) -> TrainConfig:
-    """The given settings over the defaults; the recipe's target decides between hard and soft labels."""
+    """The given settings over the defaults; the recipe's target decides what of a label is learned."""
+    target = version.recipe.get("target")
     given = {
-        "soft_labels": version.recipe.get("target") == "soft",
+        "soft_labels": target in ("soft", "tie-aware"),
+        "ties": target == "tie-aware",
+        "margin": LLAMA_MARGIN if target == "margin" else 0.0,
         "seed": execution.run.seed,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         **execution.params["config"],
@@ -75,21 +81,50 @@ def _config(version: DatasetVersion, execution: Execution) -> TrainConfig:
 
 
 def _rows(version: DatasetVersion) -> Iterator[PreferenceRow]:
-    """The version as training reads it, from its own immutable files."""
-    for file in version.files.select_related("artifact").order_by("name"):
+    """The version as training reads it, from its own immutable files.
+
+    Ties that the recipe keeps are learned from where its target knows ties; nothing is measured on them.
+    """
+    knows_ties = version.recipe.get("target") == "tie-aware"
+    for file in version.files.select_related("artifact").order_by("undecided", "name"):
+        if file.undecided and not (knows_ties and file.split == "train"):
+            continue
         with store.on_disk(file.artifact) as path:
-            for row in read_parquet(path):
-                yield PreferenceRow(
-                    id=row["id"],
-                    prompt=tuple(row["prompt"]),
-                    chosen=row["chosen"][-1]["content"],
-                    rejected=row["rejected"][-1]["content"],
-                    margin=row["margin"],
-                    weight=1.0,
-                    split=row["split"],
-                    group=row["group"],
-                    probability=row["probability"],
-                )
+            read = _tied if file.undecided else _pair
+            yield from (row for row in map(read, read_parquet(path)) if row is not None)
+
+
+def _pair(row: Mapping[str, Any]) -> PreferenceRow:
+    return PreferenceRow(
+        id=row["id"],
+        prompt=tuple(row["prompt"]),
+        chosen=row["chosen"][-1]["content"],
+        rejected=row["rejected"][-1]["content"],
+        margin=row["margin"],
+        weight=1.0,
+        split=row["split"],
+        group=row["group"],
+        probability=row["probability"],
+        tie=row.get("tie_probability") or 0.0,
+    )
+
+
+def _tied(row: Mapping[str, Any]) -> PreferenceRow | None:
+    """A tie as a pair with a in the place of chosen, which its probability says nothing for; both bad says nothing."""
+    if row["undecided"] != "tie":
+        return None
+    return PreferenceRow(
+        id=row["id"],
+        prompt=tuple(row["prompt"]),
+        chosen=row["completion_a"][-1]["content"],
+        rejected=row["completion_b"][-1]["content"],
+        margin=None,
+        weight=1.0,
+        split=row["split"],
+        group=row["group"],
+        probability=1 - row["probability"],
+        tie=row["tie_probability"],
+    )
 
 
 def _cache() -> Path:

@@ -27,6 +27,8 @@ class TrainConfig:
     l2: tuple[float, ...] = (0.002, 0.01, 0.03, 0.1, 0.3)  # candidates; one value skips the inner validation
     inner_folds: int = 4
     soft_labels: bool = True
+    ties: bool = False  # a tie is an outcome of its own, not half of each side's: objectives.RaoKupper
+    margin: float = 0.0  # for each level of strength, how far chosen is to be ahead; 1/3 is that of Llama 2's
     max_iterations: int = 200
     epochs: int = 10  # of a head that is no linear one, and of what is watched while it learns
     learning_rate: float = 0.003
@@ -54,9 +56,16 @@ class TrainConfig:
         if not self.embed_scale > 0:
             raise ValueError(f"embed_scale: expected above 0, got {self.embed_scale}")
         self._check_learning()
+        self._check_labels()
         for name in ("inner_folds", "max_iterations", "batch_size", "epochs", "pairs_a_step", "partitions"):
             if getattr(self, name) < (2 if name == "inner_folds" else 1):
                 raise ValueError(f"{name}: too small, got {getattr(self, name)}")
+
+    def _check_labels(self) -> None:
+        if self.ties and not self.soft_labels:
+            raise ValueError("ties: expected soft_labels beside it, got hard labels, which know no tie")
+        if not self.margin >= 0:
+            raise ValueError(f"margin: expected 0 or more, got {self.margin}")
 
     def _check_learning(self) -> None:
         if self.noise not in TREATMENTS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from models_rt.seeds import derive
 from . import head as head_kind
 from . import objective as objective_kind
 from .config import TrainConfig
+from .objectives import RaoKupper
 
 FEWEST_STEPS: Final = 32  # of an epoch: with fewer, a head would hardly leave its start
 SMALLEST: Final = 16  # pairs of a batch: of fewer no easy share could be picked
@@ -37,10 +38,17 @@ class Columns:
     """[n] what a pair counts; one of 0 teaches nothing."""
     offsets: Tensor
     """[n] margin that chosen is to exceed rejected by: the loss is that of d - offset (2401.06080, equation 8)."""
+    ties: Tensor | None = None
+    """[n] probability of a tie; None where a tie is half of each side's."""
+    threshold: float = 0.0
+    """`RaoKupper`'s α, of all pairs."""
 
     def of(self, pairs: Tensor) -> Columns:
         """The columns of some pairs, by place or by a mask."""
-        return Columns(self.targets[pairs], self.weights[pairs], self.offsets[pairs])
+        ties = None if self.ties is None else self.ties[pairs]
+        return replace(
+            self, targets=self.targets[pairs], weights=self.weights[pairs], offsets=self.offsets[pairs], ties=ties
+        )
 
 
 def hard(n: int) -> Columns:
@@ -168,7 +176,11 @@ def batches(pairs: Tensor, config: TrainConfig, generator: torch.Generator | Non
 
 
 def _penalised(head: torch.nn.Module, inputs: Tensor, columns: Columns, config: TrainConfig, l2: float) -> Tensor:
-    objective = objective_kind(config.objective)()
     penalty = sum((p.square().sum() for p in head.parameters()), torch.zeros(()))
-    loss: Tensor = objective(margins(head, inputs) - columns.offsets, columns.targets, columns.weights)
+    ahead = margins(head, inputs) - columns.offsets
+    loss: Tensor
+    if columns.ties is None:
+        loss = objective_kind(config.objective)()(ahead, columns.targets, columns.weights)
+    else:
+        loss = RaoKupper()(ahead, columns.targets, columns.weights, columns.ties, columns.threshold)
     return loss + 0.5 * l2 * penalty

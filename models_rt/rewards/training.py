@@ -24,8 +24,10 @@ from .fitting import Columns, fit, inputs_of, margins_array
 from .folding import folds
 from .metrics import log_loss
 from .model import RewardModel, versions
+from .objectives import RaoKupper
 
 Report = Callable[[str, int, int], None]  # stage, done, total
+MOST_TIES = 0.95  # of all that is learned from: where all is tied there is nothing to learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,13 @@ def _teaches(row: PreferenceRow) -> bool:
 
 def _columns(rows: Sequence[PreferenceRow], config: TrainConfig) -> Columns:
     labels = torch.tensor([row.probability if config.soft_labels else 1.0 for row in rows])
-    return Columns(labels, torch.tensor([row.weight for row in rows], dtype=torch.float32), torch.zeros(len(rows)))
+    weights = torch.tensor([row.weight for row in rows], dtype=torch.float32)
+    offsets = torch.tensor([config.margin * (row.margin or 0.0) for row in rows])
+    ties = torch.tensor([row.tie for row in rows])
+    if not config.ties or not ties.any():
+        return Columns(labels, weights, offsets)
+    share = float((weights * ties).sum() / weights.sum())
+    return Columns(labels, weights, offsets, ties, RaoKupper.threshold(min(share, MOST_TIES)))
 
 
 def scale_of(deviation: NDArray[np.float32], surface: int, embed_scale: float) -> NDArray[np.float32]:
@@ -185,5 +193,7 @@ def data_hash(rows: Sequence[PreferenceRow]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         plain: dict[str, Any] = asdict(row)
+        if not row.tie:
+            del plain["tie"]  # rows without one have the hash that they always had
         digest.update(json.dumps(plain, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
