@@ -127,14 +127,6 @@ class Raters:
         return self._names.setdefault((role, name), f"{role}-{n}")
 
 
-def kept_metadata(text: str, keep: bool | Sequence[str]) -> str:
-    """The metadata (a JSON object as text) that may stay: all of it, nothing, or the keys named."""
-    if keep is True:
-        return text
-    kept = {key: value for key, value in json.loads(text).items() if keep and key in keep}
-    return json.dumps(kept, ensure_ascii=False, sort_keys=True)
-
-
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """The kinds as they are. Raises ValueError(argument, expected, got) for one that is not known."""
     if not kinds:
@@ -274,6 +266,7 @@ _IPV6: Final = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){
 _NUMBERED: Final = re.compile(
     r"(?:[A-Za-z]/|[=~<>!]=\s?|\b(?:v|ver|version|release|rel|rev|build|section|sec|chapter|clause|§)\.?\s{0,2})$", re.I
 )
+SMALL: Final = 16  # "Firefox 2.0.0.1": of all addresses one in 65,536 has no larger number
 _UNICAST: Final = IPv6Network("2000::/3")
 
 
@@ -286,7 +279,7 @@ def _addresses(text: str, region: str) -> Iterator[Found]:
 
 
 def _ipv4(text: str, m: re.Match[str]) -> Found | None:
-    if _NUMBERED.search(text[max(0, m.start() - 16) : m.start()]):
+    if _NUMBERED.search(text[max(0, m.start() - 16) : m.start()]) or all(int(n) < SMALL for n in m[0].split(".")):
         return None
     try:
         address = IPv4Address(m[0])
