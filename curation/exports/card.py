@@ -239,7 +239,9 @@ def _judges(facts: CardFacts) -> str:
             f"{_count(facts.audited)} comparisons drawn at random (prediction-powered): {_shown(accuracy)}."
         )
     if facts.muted:
-        told.append(f"Refused by gold, and no label made of their words: {', '.join(map(cell, facts.muted))}.")
+        told.append(
+            f"Refused by gold or the audit, and no label made of their words: {', '.join(map(cell, facts.muted))}."
+        )
     return "\n\n".join(told)
 
 

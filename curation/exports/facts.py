@@ -197,7 +197,7 @@ class CardFacts:
     because: str = ""
     """Why it was that one."""
     muted: Sequence[str] = ()
-    """Judges that gold refuses: no label was made of their words."""
+    """Judges that gold or the audit refuses: no label was made of their words."""
     guidelines: Sequence[Guidelines] = ()
     cost: Cost | None = None
     evaluations: Sequence[EvaluationFacts] = ()

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from annotate.models import Rater
-from curation.exports.bias import Figures
+from curation.exports.bias import Figures, Rate
 from curation.exports.card import render_card
 from curation.exports.cautions import cautions
 from curation.exports.facts import (
@@ -48,7 +48,7 @@ class Outcome:
     because: str = ""
     """Why it was that one."""
     muted: Sequence[str] = ()
-    """Names of the judges of whose words no label was made, since gold refuses them."""
+    """Names of the judges of whose words no label was made, since gold or the audit refuses them."""
 
 
 class Description(NamedTuple):
@@ -78,6 +78,7 @@ def _facts(version: DatasetVersion, statistics: Statistics, outcome: Outcome) ->
         changed=outcome.changed,
         raters=outcome.raters,
         agreement=outcome.agreement,
+        agreements=judged.agreements,
         judges=judged.judges,
         judge_accuracy=judged.accuracy,
         audited=judged.audited,
@@ -102,6 +103,7 @@ class _Judged(NamedTuple):
     judges: Sequence[JudgeFacts] = ()
     accuracy: Estimate | None = None
     audited: int = 0
+    agreements: Sequence[Rate] = ()
 
     @classmethod
     def of(cls, version: DatasetVersion) -> _Judged:
@@ -114,7 +116,13 @@ class _Judged(NamedTuple):
             for row in there.order_by("rater__name")
         ]
         everything = said.read(project, texts=False)
-        return cls(judges, agreement.judge_accuracy(everything).corrected, int(everything.audit.sum()))
+        whole = agreement.whole(everything)
+        return cls(
+            judges,
+            agreement.judge_accuracy(everything).corrected,
+            int(everything.audit.sum()),
+            [Rate("judges with people", whole.across), Rate("judges with judges", whole.judges)],
+        )
 
 
 def _judge(rater: Rater) -> tuple[str, str, str, str]:

@@ -448,6 +448,11 @@ def rates(said: Said) -> list[Rate]:
     return [*told, Rate(_("Judges name a person’s side"), pool.accuracy(), None)]
 
 
+def whole(said: Said) -> Row:
+    """Krippendorff's ordinal alpha over everything: people, judges with people, judges."""
+    return _Measure("alpha-ordinal", *_categories(said, ties=True)).row("", said.votes.where(said.votes.first))
+
+
 def judge_accuracy(said: Said) -> Corrected:
     """How often a judge's label is people's, over all that judges labelled, corrected by the audit."""
     return _Pool.of(said).accuracy()
