@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import log1p
 from statistics import NormalDist
 from typing import Any, Final, Literal, NamedTuple
 
@@ -43,9 +44,9 @@ _MARKS: Final[Mapping[str, Sequence[re.Pattern[str]]]] = {
     "headings": (re.compile(r"\n#{1,6} "),),
     "code": (re.compile(r"\n {0,3}```"), re.compile(r"`[^`\n]+`")),
     "bold": (re.compile(r"\*\*[^*\n]+\*\*"), re.compile(r"__[^_\n]+__")),
-    "emoji": (re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]"),),
 }
-MARKS: Final = tuple(_MARKS)
+_EMOJI: Final = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
+MARKS: Final = (*_MARKS, "emoji")
 """What a text may have more or less of, beside its characters."""
 FEATURES: Final = ("length", *MARKS)
 
@@ -200,10 +201,11 @@ class Bias:
     train: Sample = field(default_factory=Sample)
     rest: Sample = field(default_factory=Sample)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, places: Sequence[tuple[str, str]] = ()) -> None:
+        """`places` are the row's `facets`, read once by whoever needs them too."""
         chosen, rejected = _text(row["chosen"]), _text(row["rejected"])
         held = row["split"] != "train"
-        self._length(row, len(chosen), len(rejected), held)
+        self._length(row, len(chosen), len(rejected), places)
         self._looks(row["id"], chosen, rejected, held)
         self._refusal(chosen, rejected)
         self.side_a.add("a", row["chosen_side"] == "a")
@@ -214,13 +216,14 @@ class Bias:
         if preference and order in ("ab", "ba"):
             self.first.add(kind, (preference < 0) == (order == "ab"))
 
-    def _length(self, row: Row, chosen: int, rejected: int, held: bool) -> None:
+    def _length(self, row: Row, chosen: int, rejected: int, places: Sequence[tuple[str, str]]) -> None:
+        held = row["split"] != "train"
         if chosen == rejected:
             self.equal[held] += 1
             return
         longer, ratio = chosen > rejected, _ratio(chosen, rejected)
         (self.held if held else self.learned).add(ratio, longer)
-        for section, value in _slices(row):
+        for section, value in (*_slices(row), *places):
             self.longer[section].add(value, longer)
         self.longer["length"].add("all", longer)
         self.longer["difference"].add(ratio, longer)
@@ -233,7 +236,7 @@ class Bias:
         key = int.from_bytes(blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=8).digest())
         sample = self.rest if held else self.train
         if key < sample.limit:
-            sample.add(key, np.subtract(*np.log1p([one, other])))
+            sample.add(key, [log1p(mine) - log1p(theirs) for mine, theirs in zip(one, other, strict=True)])
 
     def _refusal(self, chosen: str, rejected: str) -> None:
         refused = refuses(chosen)
@@ -352,10 +355,8 @@ def _text(messages: Sequence[Message]) -> str:
 def _features(text: str) -> list[int]:
     """In the order of FEATURES."""
     lines = "\n" + text
-    return [
-        len(text),
-        *(sum(len(each.findall(lines)) for each in found) for name, found in _MARKS.items()),
-    ]
+    counts = [sum([len(each.findall(lines)) for each in found]) for found in _MARKS.values()]
+    return [len(text), *counts, 0 if text.isascii() else len(_EMOJI.findall(text))]
 
 
 def _ratio(one: int, other: int) -> str:
@@ -367,13 +368,10 @@ def _slices(row: Row) -> Iterator[tuple[str, str]]:
     yield "split", row["split"]
     yield "label", row["source"]
     yield "turns", TURNS[min(len(TURNS), max(1, sum(m["role"] == "user" for m in row["prompt"]))) - 1]
-    yield from facets(row["metadata"])
 
 
-def facets(metadata: str) -> Iterator[tuple[str, str]]:
+def facets(metadata: str) -> list[tuple[str, str]]:
     """The source and the language that a row's metadata name."""
     told: Mapping[str, Any] = {} if metadata == "{}" else json.loads(metadata)
-    for name in ("source", "language"):
-        value = told.get(name)
-        if isinstance(value, str) and value:
-            yield name, value[:100]
+    named = [(name, told.get(name)) for name in ("source", "language")]
+    return [(name, value[:100]) for name, value in named if isinstance(value, str) and value]

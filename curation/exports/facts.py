@@ -71,9 +71,10 @@ class Statistics:
         self.adjudicated += row.get("adjudicated_by") is not None
         if treatment := row.get("noise_treatment"):
             self.treated[treatment.partition(":")[0]] += 1
-        for name, value in facets(row["metadata"]):
+        places = facets(row["metadata"])
+        for name, value in places:
             _bounded(self.places if name == "source" else self.languages, value)
-        self.bias.add(row)  # type: ignore[arg-type]  # it has no `undecided`: it is a Row
+        self.bias.add(row, places)  # type: ignore[arg-type]  # it has no `undecided`: it is a Row
 
     def _add_votes(self, row: Native) -> None:
         n = 0

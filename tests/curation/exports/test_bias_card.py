@@ -23,6 +23,7 @@ from curation.exports.bias import (
     Figures,
     Sample,
     Tally,
+    facets,
     logistic,
     refuses,
 )
@@ -40,7 +41,7 @@ def pair(id_: str, chosen: str, rejected: str, **fields: Any) -> Row:
 def figures(rows: list[Row]) -> Figures:
     bias = Bias()
     for each in rows:
-        bias.add(each)
+        bias.add(each, facets(each["metadata"]))
     return bias.figures()
 
 
