@@ -28,6 +28,7 @@ class Stand:
             f"{split}.parquet": b"PAR1" + b"".join(line_of(split, i) for i in range(n)) for split, n in ROWS.items()
         }
         self.rows_sha256 = "3" * 64
+        self.etag, self.etag_after_a_cut = '"one"', ""
         self.cuts: list[int] = []  # bytes after which the next bodies break off
         self.statuses: list[int] = []  # answers in place of the next ones
         self.spoiled: list[str] = []  # files whose next bodies have another first byte
@@ -86,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._file(found[1])
         if parts.path == "/api/v1/datasets/chat/versions/3/rows/":
             return self._rows(query)
+        if parts.path == "/api/v1/datasets/chat/versions/3/removed/":
+            return self._body(200, b'{"id": "gone", "withdrawn": false}\n', {})
         if found := re.fullmatch(r"/api/v1/runs/([0-9]+)/", parts.path):
             states = self.stand.runs[int(found[1]) - 1]
             return self._json(states.pop(0) if len(states) > 1 else states[0])
@@ -123,8 +126,17 @@ class _Handler(BaseHTTPRequestHandler):
         split = query.get("split", "train")
         if split == "test" and self.stand.scopes == ["train"]:
             return self._problem(403, "protected_split", "This token is for training.")
+        if self.headers.get("If-None-Match") == self.stand.etag:
+            return self._body(304, b"", {"ETag": self.stand.etag})
+        if self.headers.get("If-Match", "*") not in ("*", self.stand.etag):
+            return self._problem(412, "rows_changed", "Rows were taken back since that ETag: begin again.")
+        told = {"ETag": self.stand.etag, "X-Tiebreak-Rows": str(ROWS[split]), "X-Tiebreak-Left-Out": "2"}
+        if "since" in query:
+            told["X-Tiebreak-Since"] = f"chat@{query['since']}"
+        if self.stand.etag_after_a_cut and self.stand.cuts:
+            self.stand.etag = self.stand.etag_after_a_cut
         lines = [line_of(split, i) for i in range(int(query.get("cursor", 0)), ROWS[split])]
-        return self._body(200, b"".join(lines), {"X-Tiebreak-Rows": str(ROWS[split])} if self.stand.counts else {})
+        return self._body(200, b"".join(lines), told if self.stand.counts else {})
 
     def _problem(self, status: int, code: str, detail: str = "Not now.") -> None:
         told = {"type": f"urn:tiebreak:{code}", "title": "No", "status": status, "detail": detail}

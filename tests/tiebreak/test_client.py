@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.tiebreak.standin import ROWS, TOKEN, Stand, line_of, standing
-from tiebreak.client import Client, ClientError, cli, logins, pulling, pushing, verify
+from tiebreak.client import Client, ClientError, cli, fetching, logins, pushing, verify
 
 
 @pytest.fixture
@@ -152,6 +152,43 @@ def test_lines_of_an_older_server_that_does_not_count_them_are_what_comes(
     assert len((tmp_path / "test.jsonl").read_bytes().splitlines()) == 20
 
 
+def test_lines_that_are_there_already_are_not_sent_again_until_a_withdrawal_changes_them(
+    client: Client, stand: Stand, tmp_path: Path
+) -> None:
+    told = client.pull("chat@3", tmp_path, format="native", splits=["test"])
+    assert [f["left_out"] for f in told["files"] if f["split"]] == [2]
+    assert client.pull("chat@3", tmp_path, format="native", splits=["test"])["fetched"] == 0
+    assert stand.asked[-1][2]["If-None-Match"] == '"one"'
+    stand.etag = '"two"'
+    assert client.pull("chat@3", tmp_path, format="native", splits=["test"])["fetched"] == 1
+
+
+def test_lines_of_which_some_were_taken_back_meanwhile_are_not_joined_to_the_others(
+    client: Client, stand: Stand, tmp_path: Path
+) -> None:
+    stand.cuts, stand.etag_after_a_cut = [40_000], '"two"'
+    refusal("rows_changed", client.pull, "chat@3", tmp_path, format="native", splits=["train"])
+    stand.etag_after_a_cut = ""
+    client.pull("chat@3", tmp_path, format="native", splits=["train"])
+    assert (tmp_path / "train.jsonl").read_bytes() == b"".join(line_of("train", n) for n in range(500))
+    stand.cuts, stand.etag_after_a_cut = [40_000], '"three"'
+    with pytest.raises(ClientError, match="taken back"):
+        list(client.rows("chat@3", split="train"))
+
+
+def test_since_brings_the_rows_that_a_copy_lacks_and_the_ids_that_it_must_lose(
+    client: Client, stand: Stand, tmp_path: Path
+) -> None:
+    client.pull("chat@3", tmp_path, format="native", since="prod", splits=["test"])
+    assert len((tmp_path / "test.since-prod.jsonl").read_bytes().splitlines()) == 20
+    assert (tmp_path / "test.removed-since-prod.jsonl").read_bytes() == b'{"id": "gone", "withdrawn": false}\n'
+    assert verify(tmp_path)["files"] == 3
+    stand.counts = False  # an older server, which sends all
+    refusal("too_old", client.pull, "chat@3", tmp_path / "old", format="native", since=2, splits=["test"])
+    with pytest.raises(ClientError, match="too old"):
+        list(client.rows("chat@3", split="test", since=2))
+
+
 def test_a_training_token_gets_what_it_may_read_and_is_told_what_not(
     client: Client, stand: Stand, tmp_path: Path
 ) -> None:
@@ -191,7 +228,7 @@ def test_a_full_disk_keeps_what_came_and_says_so(
     def full(*args: object, **named: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pulling, "_copy", full)
+    monkeypatch.setattr(fetching, "_copy", full)
     assert "disk is full" in refusal("disk_full", client.pull, "chat@3", tmp_path).message
     assert not (tmp_path / "manifest.json").exists()
 

@@ -56,7 +56,7 @@ class Client:
         *,
         format: str = pulling.PARQUET,
         splits: Sequence[str] = (),
-        since: int | None = None,
+        since: int | str | None = None,
         undecided: bool = False,
     ) -> dict[str, Any]:
         """Files of NAME@N, NAME@TAG or NAME (its latest) in a folder, with the card and a manifest.
@@ -73,7 +73,7 @@ class Client:
         *,
         split: str | None = None,
         format: str = "native",
-        since: int | None = None,
+        since: int | str | None = None,
         undecided: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Rows one by one, streamed; after a broken connection it goes on with the next."""

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--to", metavar="DIR", type=Path, required=True)
     pull.add_argument("--format", default="parquet", metavar="F", help="parquet (default), native, trl, kto, …")
     pull.add_argument("--split", action="append", default=[], metavar="S", help="may be given again; default: all")
-    pull.add_argument("--since", type=int, metavar="M", help="only rows that version M does not have")
+    pull.add_argument("--since", metavar="M", help="only what a copy of version M lacks, and the ids that it must lose")
     pull.add_argument("--undecided", action="store_true", help="and the ties and both-bad rows that the recipe kept")
     push = verb("push", _push, _tell_push, "Import a file's rows into a project.")
     push.add_argument("project", metavar="PROJECT")
@@ -131,6 +131,8 @@ def _tell_status(result: Mapping[str, Any]) -> str:
 
 def _tell_pull(result: Mapping[str, Any]) -> str:
     told = [f"{f['rows']:>9} rows  {f['sha256'][:16]}…  {f['path']}" for f in result["files"] if f["split"]]
+    left_out = sum(f.get("left_out", 0) for f in result["files"])
+    told += [f"{left_out:>9} ties and both-bad rows left out: they are no pairs"] if left_out else []
     told += [f"{split}: not for this token (a protected split)" for split in result["refused_splits"]]
     came = f"{result['fetched']} fetched, {result['unchanged']} unchanged" if result["fetched"] else "nothing to do"
     return "\n".join([*told, f"{result['version']} in {result['to']}: {came}"])

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from .errors import ClientError
+from .fetching import check_since, lines, total_of
 from .names import resolve
-from .pulling import COUNT, lines
-from .wire import Wire
+from .wire import BROKEN, Wire
 
 
 def rows(
-    wire: Wire, reference: str, *, split: str | None, format: str, since: int | None, undecided: bool
+    wire: Wire, reference: str, *, split: str | None, format: str, since: int | str | None, undecided: bool
 ) -> Iterator[dict[str, Any]]:
     """Rows in order. Raises ClientError; after a break it asks for the rows that are not here yet, and so gives none
-    twice.
+    twice; where rows were taken back meanwhile it ends with `rows_changed`.
     """
     version = resolve(wire, reference)
     params = {"format": format, "split": split, "since": since, "undecided": 1 if undecided else None}
-    given = failed = 0
+    given, failed, known = 0, 0, {}
     while True:
-        response = wire.get(f"{version.path}rows/", {**params, "cursor": given}, stream=True)
-        told = response.headers.get(COUNT, "")
-        before = given
-        for line in lines(response):
-            given += 1
-            yield json.loads(line)
-        if not told.isdecimal() or given >= int(told):
-            return
+        response = wire.get(f"{version.path}rows/", {**params, "cursor": given}, headers=known, stream=True)
+        check_since(response, since)
+        known = {"If-Match": response.headers.get("ETag", "*")}
+        before, total = given, total_of(response)
+        with suppress(*BROKEN):
+            for line in lines(response):
+                given += 1
+                yield json.loads(line)
+            if total is None or given >= total:
+                return
         failed = 0 if given > before else failed + 1
         if failed >= wire.attempts:
             raise ClientError(
-                f"{version}: the connection breaks off again and again, after {given:,} of {told} rows.",
+                f"{version}: the connection breaks off again and again, after {given:,} of {total or 'unknown'} rows.",
                 code="unreachable",
                 rows=given,
             )
