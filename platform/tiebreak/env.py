@@ -32,6 +32,7 @@ KNOWN: Final = (
     "TIEBREAK_CSRF_ORIGINS",
     "TIEBREAK_EGRESS_ALLOW",
     "TIEBREAK_EMBEDDED",
+    "TIEBREAK_HUB_PUSH",
 )
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 SECRET_LENGTH: Final = 32
@@ -106,6 +107,7 @@ class Env:
     egress_allow: tuple[str, ...]
     embedded_postgres: bool
     embedded_redis: bool
+    hub_push: bool
 
     @property
     def loopback_only(self) -> bool:
@@ -157,6 +159,7 @@ def read(environ: Mapping[str, str]) -> Env:
         egress_allow=egress,
         embedded_postgres=not database,
         embedded_redis=not redis,
+        hub_push=_flag(environ, "TIEBREAK_HUB_PUSH"),
     )
 
 
