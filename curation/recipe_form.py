@@ -163,9 +163,7 @@ def _fields(project: Project, given: Mapping[str, Any]) -> dict[str, dict[str, f
             "decontaminate.against": _ticks(
                 _("Leave out what repeats a text of"),
                 _with(sets, *given.get("decontaminate.against", ())),
-                help_text=""
-                if sets
-                else _("There is no evaluation set yet: `manage.py import_evaluation_set` adds one."),
+                help_text="" if sets else _("There is no evaluation set yet."),
             ),
             "decontaminate.words": NumberField(_("So many words in a row"), help_text=_("Empty: 13.")),
         },

@@ -139,16 +139,26 @@ def count(desk: Desk) -> HttpResponse:
     asked = form.recipe()
     if asked is None:
         return _page(desk, form, status=422)
-    return desk.go("run", previewing.start(desk.project, asked, by=desk.user).pk)
+    name = form.cleaned_data.get("name", "")
+    return desk.go("run", previewing.start(desk.project, asked, by=desk.user, name=name).pk)
 
 
 def _opened(desk: Desk) -> RecipeForm:
-    """The form as it is first seen: from a version, for a dataset, or new."""
+    """The form as it is first seen: from a version, from a count, for a dataset, or new."""
     query = desk.request.GET
+    counted = _counted(desk.project, query.get("count", ""))
+    if counted is not None:
+        given = counted.params
+        return RecipeForm(project=desk.project, recipe=Recipe.from_dict(given["recipe"]), name=given.get("name", ""))
     found = _version(desk.project, query.get("from", ""))
     if found is not None:
         return RecipeForm(project=desk.project, recipe=Recipe.from_dict(found.recipe), name=found.dataset.name)
     return RecipeForm(project=desk.project, name=query.get("name", ""))
+
+
+def _counted(project: Project, pk: str) -> Run | None:
+    runs = Run.objects.filter(project=project, kind=previewing.KIND)
+    return runs.filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 10 else None
 
 
 def _version(project: Project, named: str) -> DatasetVersion | None:

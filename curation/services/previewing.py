@@ -116,15 +116,15 @@ def outline(
     )
 
 
-def start(project: Project, recipe: Recipe, *, by: Any) -> Run:
-    """Queue a run that counts over all comparisons. Raises NotAllowed."""
+def start(project: Project, recipe: Recipe, *, by: Any, name: str = "") -> Run:
+    """Queue a run that counts over all comparisons; `name` is the dataset that is meant. Raises NotAllowed."""
     if by is not None and not project.allows(by, Can.CURATE):
         raise NotAllowed("Your role does not allow you to start a count.", code="role_too_small")
-    return ledger.start(KIND, project=project, params={"recipe": recipe.to_dict()}, by=by)
+    return ledger.start(KIND, project=project, params={"recipe": recipe.to_dict(), "name": name}, by=by)
 
 
 def run(execution: Execution) -> Mapping[str, Any]:
-    """Params: recipe. The result is an `Outline` of all comparisons, which `counted` reads."""
+    """Params: recipe, name. The result is an `Outline` of all comparisons, which `counted` reads."""
     project = execution.run.project
     assert project is not None  # noqa: S101 - it was started for one
     recipe = Recipe.from_dict(execution.params["recipe"])

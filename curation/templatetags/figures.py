@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+from curation.exports.toml import written
 from curation.stats import Estimate
 from tiebreak.core.words import in_words
 
@@ -230,6 +231,11 @@ def as_json(value: Any) -> str:
         if isinstance(value, str)
         else json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
     )
+
+
+@register.filter
+def as_toml(recipe: dict[str, Any]) -> str:
+    return written(recipe)
 
 
 @register.filter

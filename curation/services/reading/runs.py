@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from curation.models import DatasetVersion
 from tiebreak.accounts.models import Project
 from tiebreak.runs.kinds import KINDS
 from tiebreak.runs.models import Run, RunArtifact
@@ -46,6 +47,8 @@ class RunPage:
     params: Mapping[str, Any]
     result: Sequence[tuple[str, Any]]
     artifacts: Sequence[RunArtifact]
+    version: DatasetVersion | None
+    """That it builds."""
 
 
 def runs(project: Project, cursor: Cursor) -> Page[RunLine]:
@@ -60,9 +63,11 @@ def run(project: Project, pk: int) -> Run | None:
 
 
 def run_page(run: Run) -> RunPage:
-    """One query."""
+    """Two queries."""
     result = [(key.replace("_", " "), value) for key, value in run.result.items()]
-    return RunPage(run_line(run), run.params, result, list(run.artifacts.select_related("artifact").order_by("name")))
+    artifacts = list(run.artifacts.select_related("artifact").order_by("name"))
+    built = DatasetVersion.objects.filter(run=run).select_related("dataset").defer("card", "statistics").first()
+    return RunPage(run_line(run), run.params, result, artifacts, built)
 
 
 def run_line(run: Run, now: datetime | None = None) -> RunLine:

@@ -1,4 +1,6 @@
-// The editor of recipes: what the outline says is wrong with a field stands beside it as well.
+// The editor of recipes: counting leaves the page as it is, and what the outline says is wrong stands beside its field.
+
+const live = document.getElementById("recipe-live");
 
 function clear() {
   document.querySelectorAll("#recipe-form .errorlist").forEach((list) => list.remove());
@@ -24,6 +26,9 @@ function showBeside() {
   }
 }
 
-document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target?.id === "recipe-outline" || event.target?.id === "recipe-outline") showBeside();
+live.addEventListener("htmx:afterSwap", showBeside);
+document.getElementById("recipe-form").addEventListener("submit", (event) => {
+  if (!event.submitter?.matches("[data-count]")) return;
+  event.preventDefault();
+  live.dispatchEvent(new Event("count"));
 });
