@@ -243,6 +243,19 @@ def test_rows_without_a_chosen_side_lose_votes_and_go_like_the_others(project: P
     assert not [check for check in verifying.verify(version) if not check.holds]
 
 
+def test_of_a_version_in_several_files_those_that_hold_it_are_made_anew(project: Project, settings: Any) -> None:
+    settings.ROWS_PER_FILE = 3
+    version = build(project)
+    before = dict(version.files.filter(split="train").values_list("name", "artifact"))
+    assert len(before) == 3
+    withdraw(Comparison.objects.get(external_id="alone"))  # the first row, by its id
+    after = dict(version.files.filter(split="train").values_list("name", "artifact"))
+    assert [before[name] == after[name] for name in sorted(before)] == [False, True, True]
+    assert list(version.files.filter(split="train").values_list("rows", flat=True)) == [2, 3, 1]
+    version.refresh_from_db()
+    assert not [check for check in verifying.verify(version) if not check.holds]
+
+
 def test_a_withdrawn_comparison_goes_with_its_texts_and_what_quotes_them(project: Project) -> None:
     comparison = Comparison.objects.get(external_id="alone")
     version = build(project)
