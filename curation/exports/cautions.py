@@ -88,8 +88,9 @@ def _shorter(told: _Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _looks(told: _Evidence) -> Iterator[dict[str, Any]]:
-    if _above(guess := told.of("baseline", "length and layout"), LOOKS):
-        yield _share(guess)
+    guesses = [rate for rate in told.figures.get("baseline", ()) if _above(rate.figure, LOOKS)]
+    for rate in sorted(guesses, key=lambda rate: rate.figure.value or 0.0)[-1:]:
+        yield _share(rate.figure) | {"what": rate.label}
 
 
 def _first(told: _Evidence) -> Iterator[dict[str, Any]]:
@@ -184,7 +185,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "unreliable": "Nothing shows that people agree better than by chance: alpha %(alpha)s.",
     "longer": "A length-biased set: the chosen completion is the longer in %(share)s.",
     "shorter": "A length-biased set: the chosen completion is the shorter in %(share)s.",
-    "looks": "Length and layout alone name the chosen completion in %(share)s of the rows held out, unread.",
+    "looks": "Looks alone, %(what)s, name the chosen completion in %(share)s of the rows held out, unread.",
     "first": "The side shown first has %(share)s of the votes of %(who)s.",
     "side_a": "Completion a is the chosen one in %(share)s: the order of import tells the label.",
     "author": "%(name)s wins %(share)s of its comparisons: a model may learn who wrote a text, not how good it is.",

@@ -88,7 +88,7 @@ CAUTIONS: Final = (
     gettext_noop("Nothing shows that people agree better than by chance: alpha %(alpha)s."),
     gettext_noop("A length-biased set: the chosen completion is the longer in %(share)s."),
     gettext_noop("A length-biased set: the chosen completion is the shorter in %(share)s."),
-    gettext_noop("Length and layout alone name the chosen completion in %(share)s of the rows held out, unread."),
+    gettext_noop("Looks alone, %(what)s, name the chosen completion in %(share)s of the rows held out, unread."),
     gettext_noop("The side shown first has %(share)s of the votes of %(who)s."),
     gettext_noop("Completion a is the chosen one in %(share)s: the order of import tells the label."),
     gettext_noop("%(name)s wins %(share)s of its comparisons: a model may learn who wrote a text, not how good it is."),

@@ -44,6 +44,7 @@ def test_a_large_even_set_is_given_no_caution() -> None:
         (one("length", "all", 3_550, 5_000), "longer"),
         (one("length", "all", 1_450, 5_000), "shorter"),
         (one("baseline", "length and layout", 3_550, 5_000), "looks"),
+        (one("baseline", "length", 3_550, 5_000), "looks"),
         (one("side", "votes of people, shown first", 3_550, 5_000), "first"),
         (one("side", "votes of judges, shown first", 1_450, 5_000), "first"),
         (one("side", "rows, completion a", 5_000, 5_000), "side_a"),
