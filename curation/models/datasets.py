@@ -115,7 +115,12 @@ class DatasetRow(models.Model):
         ordering = ["position"]
         constraints = [
             models.UniqueConstraint(fields=["version", "position"], name="row_position"),
-            models.UniqueConstraint(fields=["version", "comparison"], name="row_comparison_once"),
+            # With what tells two versions apart, so that a million rows are compared without being read.
+            models.UniqueConstraint(
+                fields=["version", "comparison"],
+                include=["sha256", "split", "verdict", "side"],
+                name="row_comparison_once",
+            ),
             models.CheckConstraint(
                 condition=Q(verdict="chosen", side__in=["a", "b"]) | Q(verdict__in=["tie", "both_bad"], side=""),
                 name="row_side_goes_with_verdict",

@@ -154,7 +154,8 @@ def test_the_page_and_rest_tell_the_same(
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("", "since"), ("since=-1", "since"), ("since=1&kind=x", "kind"), ("since=1&after=-1", "after")]
+    ("query", "field"),
+    [("", "since"), ("since=-1", "since"), ("since=1&kind=x", "kind"), ("since=1&after=-1", "after")],
 )
 def test_a_parameter_that_cannot_be_taken_is_named(
     versions: tuple[DatasetVersion, DatasetVersion], curator: User, query: str, field: str
@@ -286,7 +287,7 @@ def test_a_rare_cause_is_looked_for_in_bounded_steps(project: Project, monkeypat
 
 
 def test_all_of_it_is_read_in_blocks_each_row_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curation.services.reading.differences.BLOCK", 2)
+    monkeypatch.setattr("curation.services.reading.differences.STREAMED", 2)
     for i in range(5):
         make_judgements(make_comparison(project, f"gone{i}"), "AA")
     make_judgements(make_comparison(project, "kept"), "AA")

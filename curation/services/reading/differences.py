@@ -19,7 +19,9 @@ from curation.models import DatasetVersion, Tombstone
 
 SIZE: Final = 50
 BLOCK: Final = 1_000
-LOOKS: Final = 20
+STREAMED: Final = 5_000
+"""Rows of either version that are compared at once, where all are."""
+LOOKS: Final = 10
 """Blocks that are looked through for rows of a rare cause, before the reader is asked whether to look on."""
 KEPT_SECONDS: Final = 30 * 24 * 3600
 KINDS: Final[Mapping[str, str]] = {
@@ -108,31 +110,51 @@ class Between:
         return [(kind, gettext(meaning), self.counts[kind]) for kind, meaning in KINDS.items()]
 
 
-# Rows are met by their comparison, in the order of an index that both sides have.
+# Rows are met by their comparison in an index that holds all that is asked of them here: no row itself is read.
 _SIDE: Final = """
-    SELECT id, comparison_id, sha256, split, verdict, side FROM curation_datasetrow
+    SELECT comparison_id, sha256, split, verdict, side FROM curation_datasetrow
     WHERE version_id = %({0})s AND comparison_id > %(after)s AND comparison_id <= %(upto)s
 """
 _JOINED: Final = f"""
-    SELECT coalesce(n.comparison_id, o.comparison_id) AS comparison, o.id AS old, n.id AS new,
-           o.split AS was, n.split AS is,
-           CASE WHEN o.id IS NULL THEN 'added' WHEN n.id IS NULL THEN 'removed' WHEN o.sha256 = n.sha256 THEN 'same'
+    SELECT comparison_id AS comparison, o.split AS was, n.split AS is,
+           CASE WHEN o.sha256 IS NULL THEN 'added' WHEN n.sha256 IS NULL THEN 'removed'
+                WHEN o.sha256 = n.sha256 THEN 'same'
                 WHEN o.verdict <> n.verdict THEN 'undecided' WHEN o.side <> n.side THEN 'flipped'
                 WHEN o.split <> n.split THEN 'moved' ELSE 'changed' END AS kind
     FROM ({_SIDE.format("earlier")}) AS o FULL JOIN ({_SIDE.format("later")}) AS n USING (comparison_id)
 """  # noqa: S608 - our own words alone
 _COUNTS: Final = f"SELECT kind, count(*) FROM ({_JOINED}) AS joined GROUP BY kind"  # noqa: S608
+_OF_BOTH: Final = f"""
+    SELECT comparison_id AS comparison, '{{0}}' AS kind, o.split AS was, n.split AS is
+    FROM ({_SIDE.format("earlier")}) AS o JOIN ({_SIDE.format("later")}) AS n USING (comparison_id)
+    WHERE o.sha256 <> n.sha256 AND
+"""  # noqa: S608
+_OF_ONE: Final = f"""
+    SELECT one.comparison_id AS comparison, '{{0}}' AS kind, {{3}} FROM ({_SIDE.replace("{0}", "{1}")}) AS one
+    WHERE NOT EXISTS (SELECT 1 FROM curation_datasetrow AS other
+                      WHERE other.version_id = %({{2}})s AND other.comparison_id = one.comparison_id)
+"""  # noqa: S608
+# Each kind by itself, so that the first rows of a frequent one are there at once.
+_FOUND: Final[Mapping[str, str]] = {
+    "": f"SELECT comparison, kind, was, \"is\" FROM ({_JOINED}) AS joined WHERE kind <> 'same'",  # noqa: S608
+    "added": _OF_ONE.format("added", "later", "earlier", "NULL::text AS was, one.split AS is"),
+    "removed": _OF_ONE.format("removed", "earlier", "later", "one.split AS was, NULL::text AS is"),
+    "undecided": _OF_BOTH.format("undecided") + "o.verdict <> n.verdict",
+    "flipped": _OF_BOTH.format("flipped") + "o.verdict = n.verdict AND o.side <> n.side",
+    "moved": _OF_BOTH.format("moved") + "o.verdict = n.verdict AND o.side = n.side AND o.split <> n.split",
+    "changed": _OF_BOTH.format("changed") + "o.verdict = n.verdict AND o.side = n.side AND o.split = n.split",
+}
 _STATE: Final = "{0}.split, {0}.verdict, {0}.side, {0}.probability, {0}.n_annotators, {0}.n_judges, {0}.lineage"
 _ROWS: Final = f"""
     WITH page AS (
-        SELECT joined.* FROM ({_JOINED}) AS joined
-        WHERE kind = ANY(%(kinds)s) AND (%(split)s = '' OR %(split)s IN (was, "is"))
+        SELECT * FROM ({{0}}) AS found WHERE %(split)s = '' OR %(split)s IN (was, "is")
         ORDER BY comparison LIMIT %(size)s
     )
     SELECT page.comparison, c.external_id, page.kind, c.status, c.created_at, d.rule, d.cause,
            {_STATE.format("o")}, {_STATE.format("n")}
     FROM page JOIN annotate_comparison AS c ON c.id = page.comparison
-    LEFT JOIN curation_datasetrow AS o ON o.id = page.old LEFT JOIN curation_datasetrow AS n ON n.id = page.new
+    LEFT JOIN curation_datasetrow AS o ON o.version_id = %(earlier)s AND o.comparison_id = page.comparison
+    LEFT JOIN curation_datasetrow AS n ON n.version_id = %(later)s AND n.comparison_id = page.comparison
     LEFT JOIN curation_droppedrow AS d ON d.comparison_id = page.comparison
         AND d.version_id = CASE page.kind WHEN 'added' THEN %(earlier)s WHEN 'removed' THEN %(later)s END
     ORDER BY page.comparison
@@ -159,7 +181,7 @@ def between(
     pair = _Pair(earlier, later)
     counts = pair.counts()
     kind = asked.kind or next((name for name in KINDS if counts[name]), "added")
-    rows, next_ = pair.page([kind], asked, after)
+    rows, next_ = pair.page(kind, asked, after) if counts[kind] else ([], None)
     return Between(earlier, later, pair.recipe, counts, len(pair.withdrawn), kind, rows, next_)
 
 
@@ -168,10 +190,9 @@ def everything(
 ) -> Iterator[Difference]:
     """All rows that differ, in the order of their comparisons, read in blocks: flat in memory, however many."""
     asked, pair, after = filters or Filters(), _Pair(earlier, later), 0
-    kinds = [asked.kind] if asked.kind else list(KINDS)
     while after < LAST:
         upto = pair.block(after)
-        yield from pair.fitting(pair.rows(kinds, asked, after, upto, size=4 * BLOCK), asked)
+        yield from pair.fitting(pair.rows(asked.kind, asked, after, upto, size=4 * STREAMED), asked)
         after = upto
 
 
@@ -229,31 +250,31 @@ class _Pair:
     def block(self, after: int) -> int:
         """The last comparison of a block behind `after`; LAST where it is the last block."""
         with connection.cursor() as cursor:
-            cursor.execute(_BLOCK, self.given | {"after": after, "size": BLOCK})
+            cursor.execute(_BLOCK, self.given | {"after": after, "size": STREAMED})
             (last,) = cursor.fetchone()
         return LAST if last is None else int(last)
 
-    def rows(self, kinds: list[str], asked: Filters, after: int, upto: int, *, size: int) -> list[Difference]:
+    def rows(self, kind: str, asked: Filters, after: int, upto: int, *, size: int) -> list[Difference]:
         if asked.id:  # one row, whatever stands around it
             sought = self.later.dataset.project.comparisons.filter(external_id=asked.id).values_list("pk", flat=True)
             pk = sought.first()
             if pk is None or not after < pk <= upto:
                 return []
             after, upto = pk - 1, pk
-        given: dict[str, Any] = {"kinds": kinds, "split": asked.split, "after": after, "upto": upto, "size": size}
+        given: dict[str, Any] = {"split": asked.split, "after": after, "upto": upto, "size": size}
         with connection.cursor() as cursor:
-            cursor.execute(_ROWS, self.given | given)
+            cursor.execute(_ROWS.format(_FOUND[kind]), self.given | given)
             return [self._difference(*row) for row in cursor.fetchall()]
 
     def fitting(self, rows: Sequence[Difference], asked: Filters) -> list[Difference]:
         return [row for row in rows if asked.because in ("", row.because)]
 
-    def page(self, kinds: list[str], asked: Filters, after: int) -> tuple[list[Difference], int | None]:
+    def page(self, kind: str, asked: Filters, after: int) -> tuple[list[Difference], int | None]:
         """SIZE rows, and what to go on behind. Of a rare cause there may be fewer, though others follow."""
         found: list[Difference] = []
         size = BLOCK if asked.because else SIZE + 1
         for _ in range(LOOKS):
-            rows = self.rows(kinds, asked, after, LAST, size=size)
+            rows = self.rows(kind, asked, after, LAST, size=size)
             found += self.fitting(rows, asked)
             if len(found) > SIZE:
                 return found[:SIZE], found[SIZE - 1].comparison

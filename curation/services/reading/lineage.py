@@ -126,6 +126,11 @@ class RowPage:
         return self.row.row if self.row else {}
 
     @property
+    def strength(self) -> float | None:
+        """The consensus as the row has it, below 0 for a."""
+        return self.native.get("preference")
+
+    @property
     def changes(self) -> list[tuple[str, Any]]:
         """(rule, what it altered in the row)."""
         return sorted((self.row.lineage.get("changes") or {}).items()) if self.row else []
