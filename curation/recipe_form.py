@@ -21,7 +21,7 @@ from curation.models import EvaluationSet
 from curation.noise import METHODS as NOISE
 from curation.stats.aggregation.methods import METHODS as CONSENSUS
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Invalid
+from tiebreak.core.errors import DomainError, Invalid
 
 from .services.words import told
 
@@ -32,7 +32,7 @@ SWITCHES: Final = {"near_duplicates": "threshold", "decontaminate": "against", "
 """The field that a table stands or falls with."""
 KEEPING: Final = [("drop", _("leave them out")), ("keep", _("keep them, in files of their own"))]
 TARGET_WORDS: Final = {
-    "soft": _("soft: the probability of the chosen side"),
+    "soft": _("soft: probability of the chosen side"),
     "hard": _("hard: the chosen side alone"),
     "margin": _("margin: how much better it is"),
     "tie-aware": _("tie-aware: with the probability of a tie"),
@@ -88,7 +88,7 @@ def _yes(label: Any) -> forms.BooleanField:
     return forms.BooleanField(label=label, required=False)
 
 
-def _fields(project: Project, given: Mapping[str, Any]) -> dict[str, dict[str, forms.Field]]:
+def _fields(project: Project, given: Mapping[str, Any]) -> dict[Any, dict[str, forms.Field]]:
     """Every field by its name in the recipe, in groups. What is given is among the choices, known here or not."""
     aspects = _aspects(project)
     sets = {name: name for name in EvaluationSet.objects.filter(project=project).values_list("name", flat=True)}
@@ -159,6 +159,9 @@ def _fields(project: Project, given: Mapping[str, Any]) -> dict[str, dict[str, f
             "near_duplicates.of": _choice(
                 _("Compared are"),
                 [("row", _("prompts with both completions")), ("prompt", _("prompts alone"))],
+            ),
+            "near_duplicates.by": _choice(
+                _("Compared by"), [("words", _("their words")), ("embedding", _("their embeddings, from 0.8 on"))]
             ),
             "decontaminate.against": _ticks(
                 _("Leave out what repeats a text of"),
@@ -243,7 +246,7 @@ class RecipeForm(forms.Form):
             self.blame(error)
         return None
 
-    def blame(self, error: Invalid) -> None:
+    def blame(self, error: DomainError) -> None:
         """Put a refusal beside the field that it names, or the first of the table that it is about."""
         named = str(error.params.get("field") or "")
         head = named.partition(".")[0]

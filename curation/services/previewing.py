@@ -88,7 +88,7 @@ def outline(
         ids = loading.read(SAMPLED, {"id": "int8"}, {"project": project.pk, "limit": limit})["id"].tolist()
     with told():
         material = Material(project, recipe, ids=ids)
-        splits, undecided, changed = Counter(dict.fromkeys(SPLITS, 0)), Counter[str](), Counter[str]()
+        splits, undecided, changed = Counter[str](dict.fromkeys(SPLITS, 0)), Counter[str](), Counter[str]()
         drops, examples = count_dropped(()), dict[str, list[Example]]()
         contamination = contamination_of(project, recipe)
         for made in follow(recipe, material.candidates(said), contamination=contamination, spool=spool):
@@ -98,8 +98,9 @@ def outline(
                     examples.setdefault(made.rule, []).append((made.origin.comparison, made.id, made.cause))
                 continue
             changed.update(made.changes.keys())
-            if "undecided" in made.row:
-                undecided[made.row["undecided"]] += 1
+            state = made.row.get("undecided")
+            if state:
+                undecided[str(state)] += 1
             else:
                 splits[made.row["split"]] += 1
     return Outline(

@@ -39,6 +39,7 @@ RECIPES: list[dict[str, Any]] = [
     {"deidentify": {"metadata": False}, "near_duplicates": {"threshold": 0.7, "of": "prompt"}},
     {"decontaminate": {"against": ["mt-bench"], "words": 8}, "balance": {"by": "topic", "most": 100}},
     {"balance": {"by": "side", "most": 0.5}, "near_duplicates": {}},
+    {"near_duplicates": {"threshold": 0.95, "by": "embedding"}},
 ]
 
 
@@ -162,6 +163,10 @@ def test_of_many_comparisons_a_sample_is_told_with_its_interval_until_all_are_co
     assert "<strong>20</strong> rows of 20 comparisons" in text
     assert "Counted" in text
     assert "From 5 of 20 comparisons" in look(client, project, min_agreement="0.5")  # another recipe
+    page = client.get(reverse("recipe", args=[project.slug]), {"count": run.pk})
+    assert (page.context["form"]["name"].value(), page.context["form"]["min_agreement"].value()) == ("prefs", 0.0)
+    page = client.get(reverse("run", args=[project.slug, run.pk]))
+    assert f"{reverse('recipe', args=[project.slug])}?count={run.pk}" in page.text
 
 
 def test_a_build_goes_to_its_run_with_the_recipe_of_the_fields() -> None:
