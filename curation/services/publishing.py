@@ -73,8 +73,9 @@ def card_of(version: DatasetVersion, names: Iterable[str]) -> str:
     _, front, body = version.card.split("---\n", 2) if version.card.startswith("---\n") else ("", "", version.card)
     meta = yaml.safe_load(front) or {}
     for config in meta.get("configs", []):
-        kept = [{**data, "path": _among(data["path"], there)} for data in config.get("data_files", [])]
+        kept = [{**data, "path": _among(data["path"], there)} for data in config["data_files"]]
         config["data_files"] = [data for data in kept if data["path"]]
+    meta |= {"configs": [config for config in meta["configs"] if config["data_files"]]} if "configs" in meta else {}
     if not meta:
         return body
     return f"---\n{yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)}---\n{body}"

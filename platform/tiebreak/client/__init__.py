@@ -51,7 +51,7 @@ class Client:
 
     def pull(
         self,
-        version: str,
+        reference: str,
         to: str | PathLike[str],
         *,
         format: str = pulling.PARQUET,
@@ -65,11 +65,11 @@ class Client:
         `undecided` adds the ties and both-bad rows that the recipe kept. Without `splits`, all that the token may read.
         """
         asked = pulling.Asked(format, tuple(splits), since, undecided)
-        return pulling.pull(self.wire, version, Path(to), asked, show=self.progress)
+        return pulling.pull(self.wire, reference, Path(to), asked, show=self.progress)
 
     def rows(
         self,
-        version: str,
+        reference: str,
         *,
         split: str | None = None,
         format: str = "native",
@@ -77,7 +77,7 @@ class Client:
         undecided: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Rows one by one, streamed; after a broken connection it goes on with the next."""
-        return rows(self.wire, version, split=split, format=format, since=since, undecided=undecided)
+        return rows(self.wire, reference, split=split, format=format, since=since, undecided=undecided)
 
     def push(
         self,

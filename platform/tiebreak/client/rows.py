@@ -21,7 +21,8 @@ def rows(
     """
     version = resolve(wire, reference)
     params = {"format": format, "split": split, "since": since, "undecided": 1 if undecided else None}
-    given, failed, known = 0, 0, {}
+    given, failed = 0, 0
+    known: dict[str, str] = {}
     while True:
         response = wire.get(f"{version.path}rows/", {**params, "cursor": given}, headers=known, stream=True)
         check_since(response, since)
