@@ -13,9 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from curation.exports.near import NearDuplicates
-from curation.exports.recipe import BalanceRule, Recipe
+from curation.exports.near_vectors import NearVectors
+from curation.exports.recipe import BalanceRule, NearRule, Recipe
 from curation.exports.rules import Dropped
 from curation.exports.schema import Message, Split
 from curation.exports.splits import assign_split
@@ -97,17 +99,20 @@ class Across:
         self.recipe = recipe
         self.names, self.digests = Names(), bytearray()
         near = recipe.near_duplicates
-        self.near = NearDuplicates(near.threshold, seed=recipe.split.seed) if near else None
+        self.near = _near(near, recipe.split.seed) if near else None
         clustered = recipe.split.by == "cluster"
         self.prompts = NearDuplicates(CLUSTERED, seed=recipe.split.seed) if clustered else None
         self.groups, self.values, self.places = Codes(), Codes(), array("Q")
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: Mapping[str, Any], vector: Any = None) -> None:
+        """``vector`` is its embedding, where the recipe compares rows by theirs."""
         recipe = self.recipe
         self.names.append(row["id"])
         if recipe.dedupe:
             self.digests += content(row)
-        if self.near is not None and recipe.near_duplicates is not None:
+        if isinstance(self.near, NearVectors):
+            self.near.add(vector)
+        elif self.near is not None and recipe.near_duplicates is not None:
             self.near.add(_text(row, "prompt", *(sides(row) if recipe.near_duplicates.of == "row" else ())))
         if self.prompts is not None:
             self.prompts.add(_text(row, "prompt"))
@@ -165,6 +170,11 @@ class Across:
         return _Looked([least[int(root[group])] for group in range(len(names))], self.groups.codes)
 
 
+def _near(rule: NearRule, seed: int) -> NearDuplicates | NearVectors:
+    kind = NearVectors if rule.by == "embedding" else NearDuplicates
+    return kind(rule.threshold, seed=seed)
+
+
 class _Looked(Sequence[str]):
     """A column by its codes."""
 
@@ -192,10 +202,9 @@ def split_of(decided: Decided, n: int, row: Mapping[str, Any], recipe: Recipe) -
 def content(row: Mapping[str, Any]) -> bytes:
     """What makes two rows the same: prompt, chosen and rejected; of undecided ones the completions in any order."""
     first, second = (row[name] for name in sides(row))
-    if "undecided" in row and json.dumps(second) < json.dumps(first):
+    if "undecided" in row and orjson.dumps(second) < orjson.dumps(first):
         first, second = second, first
-    parts = [row["prompt"], first, second, *([row["undecided"]] if "undecided" in row else [])]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()[:DIGEST]
+    return hashlib.sha256(orjson.dumps([row["prompt"], first, second, row.get("undecided")])).digest()[:DIGEST]
 
 
 def sides(row: Mapping[str, Any]) -> tuple[str, str]:

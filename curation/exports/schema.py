@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict, final
 
 import pyarrow as pa
 
@@ -30,6 +30,7 @@ class VoteRow(TypedDict):
     order: str | None
 
 
+@final
 class Row(TypedDict):
     """One comparison kept: the completion that the consensus prefers, and the other."""
 
@@ -64,6 +65,7 @@ class Row(TypedDict):
     """Of neither side being preferred; half of it is in `probability`. Absent but in tie-aware recipes."""
 
 
+@final
 class Undecided(TypedDict):
     """One comparison kept without a chosen side. It is no pair: no format may tell it as one."""
 
@@ -257,23 +259,33 @@ def _messages(field: str, value: object) -> list[Message]:
     records = _records(field, value)
     if not records:
         raise ValueError(field, "at least one message", "none")
-    return [
-        {key: _text(f"{field}[{i}].{key}", record.get(key)) for key in ("role", "content")}  # type: ignore[misc]
-        for i, record in enumerate(records)
-    ]
+    return [_message(field, i, record) for i, record in enumerate(records)]
+
+
+def _message(field: str, i: int, record: Mapping[str, Any]) -> Message:
+    role, content = record.get("role"), record.get("content")
+    if type(role) is str and type(content) is str:  # nearly all: no name is made for a field that is right
+        return {"role": role, "content": content}
+    return {"role": _text(f"{field}[{i}].role", role), "content": _text(f"{field}[{i}].content", content)}
 
 
 def _votes(field: str, value: object) -> list[VoteRow]:
-    return [_vote(f"{field}[{i}]", record) for i, record in enumerate(_records(field, value))]
+    return [_vote(field, i, record) for i, record in enumerate(_records(field, value))]
 
 
-def _vote(field: str, vote: Mapping[str, Any]) -> VoteRow:
+def _vote(name: str, i: int, vote: Mapping[str, Any]) -> VoteRow:
+    rater, kind, preference, bad, order = map(vote.get, ("rater", "kind", "preference", "both_bad", "order"))
+    known = preference is None or (type(preference) is float and math.isfinite(preference))
+    if type(rater) is str and kind in KINDS and known and type(bad) is bool and (order is None or type(order) is str):
+        signed = None if preference is None else preference + 0.0
+        return {"rater": rater, "kind": kind, "preference": signed, "both_bad": bad, "order": order}
+    field = f"{name}[{i}]"
     return {
-        "rater": _text(f"{field}.rater", vote.get("rater")),
-        "kind": _one_of(*KINDS)(f"{field}.kind", vote.get("kind")),
-        "preference": _number_or_none(f"{field}.preference", vote.get("preference")),
+        "rater": _text(f"{field}.rater", rater),
+        "kind": _one_of(*KINDS)(f"{field}.kind", kind),
+        "preference": _number_or_none(f"{field}.preference", preference),
         "both_bad": _flag(f"{field}.both_bad", vote.get("both_bad", False)),
-        "order": _text_or_none(f"{field}.order", vote.get("order")),
+        "order": _text_or_none(f"{field}.order", order),
     }
 
 

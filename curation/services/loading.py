@@ -113,8 +113,8 @@ class Judgements(NamedTuple):
     sha256: str
     """Of what was said, by whom and of what: the same judgements give the same hash, whatever their own ids."""
 
-    def only(self, kept: npt.NDArray[np.bool_]) -> Judgements:
-        """Those of the mask [n]; the hash stays that of all."""
+    def only(self, kept: npt.NDArray[np.bool_] | Ints) -> Judgements:
+        """Those of the mask [n], or at these places in their order; the hash stays that of all."""
         columns = ("comparison", "rater", "preference", "a_first", "both_bad", "id")
         return self._replace(**{name: getattr(self, name)[kept] for name in columns})
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import orjson
 from django.db import connection
 
 from annotate.models import Adjudication, Rater
@@ -29,6 +30,7 @@ from tiebreak.core.errors import Invalid
 
 from . import admitting, aggregating, loading
 from .loading import Ints
+from .vectors import vectors_of
 
 BATCH: Final = 2_000
 IDS: Final = """
@@ -150,6 +152,7 @@ class Material:
             cursor.execute(TEXTS, [keys])
             texts = {row[0]: row[1:] for row in cursor.fetchall()}
         beside = _Beside(keys, self.recipe)
+        vectors = vectors_of(self.project, self.recipe, keys)
         bounds = np.searchsorted(self.heard.comparison, np.arange(start, stop + 1)).tolist()
         for n, pk in enumerate(keys):
             if pk not in texts:  # withdrawn for good since the order was read
@@ -160,9 +163,9 @@ class Material:
             posterior, preference = self._consensus(start + n, decided)
             yield Candidate(
                 id=name,
-                prompt=json.loads(prompt),
-                completion_a=json.loads(a),
-                completion_b=json.loads(b),
+                prompt=orjson.loads(prompt),
+                completion_a=orjson.loads(a),
+                completion_b=orjson.loads(b),
                 posterior=posterior,
                 preference=preference,
                 votes=votes,
@@ -173,6 +176,7 @@ class Material:
                 treatment=beside.treatments.get(pk),
                 metadata=json.loads(metadata),
                 language=language,
+                vector=vectors.get(pk),
                 decision=None if decided is None else self._decision(decided),
                 origin=Origin(pk, start + n, lineage | beside.lineage(pk, decided)),
             )
