@@ -198,7 +198,7 @@ def _hold(version: DatasetVersion, todo: Sequence[Edit], remade: Sequence[Remade
 
 def _bury(version: DatasetVersion, withdrawal: Withdrawal, todo: Sequence[Edit]) -> None:
     """Tombstones, then the rows themselves."""
-    changed: list[DatasetRow] = []
+    changed, stones = list[DatasetRow](), list[Tombstone]()
     for row, line in todo:
         stone = Tombstone(
             withdrawal=withdrawal,
@@ -215,7 +215,8 @@ def _bury(version: DatasetVersion, withdrawal: Withdrawal, todo: Sequence[Edit])
             row.n_annotators, row.n_judges = native["n_annotators"], native["n_judges"]
             stone.became = row.sha256
             changed.append(row)
-        stone.save(force_insert=True)
+        stones.append(stone)
+    Tombstone.objects.bulk_create(stones, batch_size=BATCH)
     DatasetRow.objects.bulk_update(changed, ["line", "sha256", "n_annotators", "n_judges"], batch_size=BATCH)
     DatasetRow.objects.filter(pk__in=[row.pk for row, line in todo if line is None]).delete()
 

@@ -105,6 +105,7 @@ def _places(version: DatasetVersion) -> Iterator[_Place]:
 def _rows(version: DatasetVersion) -> Iterator[Check]:
     lines, columns, places, graves = _Wrong(), _Wrong(), _Wrong(), _Wrong()
     links, digest, counts, n, stones = Chain(), hashlib.sha256(), Counter[str](), 0, 0
+    expected = -1
     for expected, place in enumerate(_places(version)):
         if place.position != expected:
             places.add(f"position {place.position} stands where {expected} is due")
@@ -124,7 +125,7 @@ def _rows(version: DatasetVersion) -> Iterator[Check]:
         counts[place.row.split] += place.row.verdict == DatasetRow.Verdict.CHOSEN
     yield lines.check("every row's hash", f"{n} rows")
     yield columns.check("what is kept beside the rows", "split, side, verdict, probability and votes as in the line")
-    yield places.check("no position is missing", f"{n + stones} rows and tombstones")
+    yield places.check("no position is missing", f"{expected + 1}, each with a row or a tombstone")
     yield graves.check("tombstones", f"{stones}, each with the hash of what it stands for" if stones else "none")
     if not stones:
         yield _same("digest of all rows", digest.hexdigest(), version.rows_sha256)
