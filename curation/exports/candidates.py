@@ -56,6 +56,8 @@ class Candidate:
     """Its posterior and preference are then the decision's."""
     treatment: Treatment | None = None
     """None too where an adjudicator decided: that is beyond doubt."""
+    vector: Any = None
+    """Its embedding [d], where the recipe compares rows by theirs and it has one."""
     origin: Any = None
     """What whoever brings it knows it by: handed on, never read."""
 

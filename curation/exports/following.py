@@ -59,7 +59,7 @@ def follow(
             yield drop
             continue
         one = kept(case, recipe)
-        across.add(one.row)
+        across.add(one.row, candidate.vector)
         waiting.append(one)
     decided = across.decide()
     people = raters or raters_of(recipe)

@@ -144,7 +144,7 @@ class _Held:
     def _to_kept(self, block: npt.NDArray[np.float32], at: int, near: Near) -> FloatArray:
         """[block, step] cosines to those from ``at`` on; -1 to what is left out."""
         held = self._read(slice(at, at + BLOCK // 8))
-        alike = np.minimum(block @ held.T, 1.0).astype(np.float64)
+        alike: FloatArray = np.minimum(block @ held.T, 1.0).astype(np.float64)
         alike[:, near.first[at : at + len(held)] >= 0] = -1.0
         return alike
 

@@ -21,6 +21,7 @@ TARGETS: Final[tuple[str, ...]] = get_args(Target)
 KEEPING: Final[tuple[str, ...]] = get_args(Keeping)
 METHODS: Final = (AUTO, *CONSENSUS)
 DEFAULT_METHOD: Final = "dawid-skene"
+LEAST_COSINE: Final = 0.8
 FEWEST_VALUES: Final[Mapping[str, int]] = {"side": 2, "length": 3, "source": len(SOURCES)}
 """How many values each kind of balance that is not a key of the metadata may tell apart."""
 
@@ -83,15 +84,22 @@ class DeidentifyRule(_Table):
 class NearRule(_Table):
     """Rows whose text repeats that of an earlier row but for so much are dropped."""
 
+    ALWAYS = ("threshold", "of")
     threshold: float = 0.8
-    """Similarity from which two texts are near-duplicates (Jaccard's, of their shingles)."""
+    """Similarity from which two are near-duplicates: Jaccard's of their shingles, or the cosine of their embeddings."""
     of: Literal["row", "prompt"] = "row"
     """Of prompt and both completions together; or of prompts alone, which keeps one comparison of each."""
+    by: Literal["words", "embedding"] = "words"
+    """By embedding, those that were never embedded are kept, and what is dropped depends on the encoder."""
 
     def __post_init__(self) -> None:
         _expect_share("near_duplicates.threshold", self.threshold)
         _expect("near_duplicates.threshold", self.threshold > 0, "a number above 0", self.threshold)
         _expect_one_of("near_duplicates.of", self.of, ("row", "prompt"))
+        _expect_one_of("near_duplicates.by", self.by, ("words", "embedding"))
+        if self.by == "embedding":
+            told = "0.8 or more by embedding: unrelated texts are as alike as less"
+            _expect("near_duplicates.threshold", self.threshold >= LEAST_COSINE, told, self.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +241,11 @@ class Recipe(_Table):
             raise ValueError("noise", "no scores beside an aspect, as they doubt the preference overall", aspect)
 
     def _check_balance(self, rule: BalanceRule) -> None:
-        """Nothing could ever be kept where one value alone may come, and it is to be less than all."""
+        """No rows have what de-identification takes out of them all; and nothing
+        could ever be kept where one value alone may come, and it is to be less than all."""
+        keys = True if self.deidentify is None else self.deidentify.metadata
+        if rule.by not in FEWEST_VALUES and keys is not True and (not keys or rule.by not in keys):
+            raise ValueError("balance.by", "a key that deidentify.metadata leaves in the rows", rule.by)
         sources = set(self.sources or SOURCES) - (set() if self.include_judges else {"judge", "mixed"})
         if rule.by == "source" and isinstance(rule.most, float) and rule.most < round(1 / len(sources), 3):
             got = f"{rule.most:g} of {', '.join(sorted(sources))} alone"
