@@ -87,7 +87,7 @@ class EmbedParams(Params):
 
 
 class TrainParams(Params):
-    version: str = Field(description="NAME@NUMBER")
+    version: str = Field(description="NAME@NUMBER or NAME@TAG")
     name: str | None = Field(None, min_length=1, max_length=100)
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int = Field(0, ge=0, lt=2**63)

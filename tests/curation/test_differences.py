@@ -266,6 +266,8 @@ def test_rows_are_found_by_their_cause_and_by_their_id(versions: tuple[DatasetVe
     assert [row.id for row in between(*versions, kind="removed", because="withdrawn").rows] == ["gone"]
     assert [row.id for row in between(*versions, kind="removed", id="gone").rows] == ["gone"]
     assert between(*versions, kind="removed", id="kept").rows == []
+    found = between(*versions, kind="removed", id="come")
+    assert (found.kind, [row.id for row in found.rows]) == ("added", ["come"])
     assert between(*versions, kind="removed", id="nothing").rows == []
 
 

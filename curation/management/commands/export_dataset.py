@@ -14,7 +14,7 @@ class Command(VerbCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("version", help="NAME@VERSION; NAME alone: its latest")
+        parser.add_argument("version", help="NAME@NUMBER or NAME@TAG; NAME alone: its latest")
         parser.add_argument(
             "--format", default="trl", help=f"parquet, csv for a spreadsheet, or lines as {', '.join(exporting.NAMES)}"
         )

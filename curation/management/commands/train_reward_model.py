@@ -18,7 +18,7 @@ class Command(VerbCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("version", help="NAME@VERSION")
+        parser.add_argument("version", help="NAME@NUMBER or NAME@TAG")
         parser.add_argument("--name", help="the model's name; none: made from the version")
         parser.add_argument("--config", type=Path, help="TOML")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings_", nargs="+")

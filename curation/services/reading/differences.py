@@ -71,7 +71,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Empty means any; no kind means the first that has rows."""
+    """Empty means any; no kind means the first that has rows. The row of an id is found whatever its kind."""
 
     kind: str = ""
     split: str = ""
@@ -181,7 +181,11 @@ def between(
     pair = _Pair(earlier, later)
     counts = pair.counts()
     kind = asked.kind or next((name for name in KINDS if counts[name]), "added")
-    rows, next_ = pair.page(kind, asked, after) if counts[kind] else ([], None)
+    if asked.id:  # of whatever kind it is
+        rows, next_ = pair.page("", asked, 0)
+        kind = rows[0].kind if rows else kind
+    else:
+        rows, next_ = pair.page(kind, asked, after) if counts[kind] else ([], None)
     return Between(earlier, later, pair.recipe, counts, len(pair.withdrawn), kind, rows, next_)
 
 
