@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from curation.exports.bias import MOST_NAMES, OTHERS, Bias, Rate, facets
-from curation.exports.schema import Native
+from curation.exports.schema import Native, Row
 from curation.stats import Estimate
 
 
@@ -62,8 +62,8 @@ class Statistics:
         """A `Row`, or one of those without a chosen side, which have `undecided`."""
         self._groups.append(int.from_bytes(blake2b(row["group"].encode(), digest_size=8).digest()))
         self._add_votes(row)
-        if "undecided" in row:
-            self.undecided[row["split"], str(row["undecided"])] += 1
+        if isinstance(undecided := row.get("undecided"), str):
+            self.undecided[row["split"], undecided] += 1
             return
         self.splits[row["split"]] += 1
         self.sources[row["source"]] += 1
@@ -74,7 +74,7 @@ class Statistics:
         places = facets(row["metadata"])
         for name, value in places:
             _bounded(self.places if name == "source" else self.languages, value)
-        self.bias.add(row, places)  # type: ignore[arg-type]  # it has no `undecided`: it is a Row
+        self.bias.add(cast("Row", row), places)
 
     def _add_votes(self, row: Native) -> None:
         n = 0
