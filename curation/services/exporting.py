@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from annotate.models import Judgement
 from curation.exports import spreadsheet
 from curation.exports.files import wire_line
-from curation.exports.formats import FORMATS, FormatOptions, converter, group_converter
+from curation.exports.formats import FORMATS, FormatOptions, Rating, converter, group_converter, rated_converter
 from curation.exports.schema import SPLITS
 from curation.models import DatasetVersion
 from tiebreak.core.errors import Invalid, Unavailable
@@ -47,6 +48,7 @@ NAMES: Final[Mapping[str, tuple[str, FormatOptions]]] = {
     "axolotl-kto": ("kto", FormatOptions(style="text")),
     "verl": ("verl", FormatOptions()),
     "helpsteer": ("helpsteer", FormatOptions()),
+    "helpsteer2": ("helpsteer2", FormatOptions()),
     "rewardbench": ("rewardbench", FormatOptions()),
     "multipref": ("multipref", FormatOptions()),
     "ranking": ("ranking", FormatOptions()),
@@ -134,11 +136,9 @@ def _listed(asked: Asked, name: str, options: FormatOptions, skip: int) -> Itera
 
 
 def _records(asked: Asked, name: str, options: FormatOptions, skip: int = 0) -> Iterator[bytes]:
-    convert = converter(name).convert
     try:
-        for block in blocks(asked, skip=skip):
-            for line in block.splitlines():
-                yield from map(wire_line, convert(orjson.loads(line), options))
+        for told in _rated(asked, name, options, skip) if FORMATS[name].rated else _plain(asked, name, options, skip):
+            yield from map(wire_line, told)
     except ValueError as error:
         if len(error.args) != 3:  # none of a converter's
             raise
@@ -146,6 +146,31 @@ def _records(asked: Asked, name: str, options: FormatOptions, skip: int = 0) -> 
         raise Invalid(
             f"The format cannot be told this version: {field}: expected {expected}, got {got}.", field=field
         ) from None
+
+
+def _plain(asked: Asked, name: str, options: FormatOptions, skip: int) -> Iterator[list[dict[str, Any]]]:
+    convert = converter(name).convert
+    for block in blocks(asked, skip=skip):
+        for line in block.splitlines():
+            yield convert(orjson.loads(line), options)
+
+
+def _rated(asked: Asked, name: str, options: FormatOptions, skip: int) -> Iterator[list[dict[str, Any]]]:
+    """Judgements never change, and a row's lineage names them: what is told is fixed with the version."""
+    convert_rated = rated_converter(name).convert_rated
+    rows = asked.rows()[skip:].values_list("line", "lineage").iterator(chunk_size=500)
+    while some := list(islice(rows, 500)):
+        said = ratings_of(pk for _, lineage in some for pk in lineage.get("judgements", ()))
+        for line, lineage in some:
+            told = [said[pk] for pk in lineage.get("judgements", ()) if pk in said]
+            yield convert_rated(orjson.loads(line), told, options)
+
+
+def ratings_of(judgements: Iterable[int]) -> dict[int, Rating]:
+    """Of those that rated anything, by their ids."""
+    rated = Judgement.objects.filter(pk__in=list(judgements), form__isnull=False).exclude(ratings={})
+    found = rated.values_list("pk", "ratings", "form__rating_max")
+    return {pk: Rating(ratings, most) for pk, ratings, most in found}
 
 
 def _joined(lines: Iterator[bytes], size: int = 64 * 1024) -> Iterator[bytes]:

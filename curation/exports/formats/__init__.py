@@ -1,5 +1,6 @@
 """Training formats: a literal table of name → (label, facts, module). A module has `convert` and `schema`, and one that
-tells the rows of a prompt together has `convert_all` in the place of `convert`.
+tells the rows of a prompt together has `convert_all` in the place of `convert`, one that is made of ratings
+`convert_rated`.
 
 The columns are those that each trainer's own loader reads; a format's golden file under tests/golden shows them.
 """
@@ -44,6 +45,24 @@ class Converter(Protocol):
         """The columns of what `convert` returns."""
 
 
+class Rating(NamedTuple):
+    """What one judgement says of each completion by itself."""
+
+    aspects: Mapping[str, Mapping[str, int]]
+    """{aspect: {a: n, b: n}}, from 1 to `most`."""
+    most: int
+
+
+class RatedConverter(Protocol):
+    """What the module of a format provides that is made of ratings."""
+
+    def convert_rated(self, row: Native, ratings: Sequence[Rating], options: FormatOptions) -> list[dict[str, Any]]:
+        """As `convert`, given what the judgements behind the row rated."""
+
+    def schema(self, options: FormatOptions) -> pa.Schema:
+        """The columns of it."""
+
+
 class GroupConverter(Protocol):
     """What a grouped format's module provides."""
 
@@ -66,6 +85,8 @@ class Format(NamedTuple):
     """Of the rows without a chosen side: the kinds that it can tell as what they are. Pairs can tell none."""
     grouped: bool = False
     """One record for all rows of a prompt."""
+    rated: bool = False
+    """Made of ratings, which are no part of a row: they are read from the judgements that it was made of."""
 
 
 FORMATS: Final[Mapping[str, Format]] = {
@@ -122,6 +143,15 @@ FORMATS: Final[Mapping[str, Format]] = {
         "curation.exports.formats.helpsteer",
         undecided=("tie",),
     ),
+    "helpsteer2": Format(
+        "HelpSteer2 attributes",
+        "prompt, response, helpfulness, correctness, coherence, complexity, verbosity: two records a row",
+        "curation.exports.formats.helpsteer2",
+        records=2,
+        total=False,
+        undecided=UNDECIDED,
+        rated=True,
+    ),
     "rewardbench": Format(
         "RewardBench",
         "prompt, chosen, rejected as text, with their models and a subset",
@@ -149,6 +179,11 @@ FORMATS: Final[Mapping[str, Format]] = {
 def converter(name: str) -> Converter:
     """The module of a format, imported on use; an unknown name is refused with the list of known ones."""
     return cast(Converter, _module(name))
+
+
+def rated_converter(name: str) -> RatedConverter:
+    """The module of a format that is made of ratings."""
+    return cast(RatedConverter, _module(name))
 
 
 def group_converter(name: str) -> GroupConverter:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curation.exports.card import CardFacts, render_card, summarise
 from curation.exports.files import ndjson_line, read_parquet, rows_digest, wire_line, write_ndjson, write_parquet
-from curation.exports.formats import FORMATS, FormatOptions, converter, group_converter
+from curation.exports.formats import FORMATS, FormatOptions, Rating, converter, group_converter, rated_converter
 from curation.exports.schema import OPTIONAL, SCHEMA
 from curation.services.exporting import NAMES
 from tests.curation.exports.rows import message, row, tied, vote
@@ -70,7 +70,17 @@ def test_numbers_of_a_row_are_written_alike_by_both_writers(value: float) -> Non
     assert wire_line({"p": value}) == ndjson_line({"p": value})
 
 
+# Two people on a form from 1 to 5, that asks three of the five attributes. Helpfulness of a: 4 and 3 of 4, in the mean
+# 3.5, rounded up to 4; of b: 1 and 0, 0.5, 1. Correctness was rated by the first alone.
+RATED = [
+    Rating({"helpfulness": {"a": 5, "b": 2}, "correctness": {"a": 5, "b": 1}, "verbosity": {"a": 1, "b": 3}}, 5),
+    Rating({"helpfulness": {"a": 4, "b": 1}, "verbosity": {"a": 2, "b": 3}, "tone": {"a": 5, "b": 5}}, 5),
+]
+
+
 def records(name: str, row: Any, options: FormatOptions) -> list[dict[str, Any]]:
+    if FORMATS[name].rated:
+        return rated_converter(name).convert_rated(row, RATED, options)
     if FORMATS[name].grouped:
         return [group_converter(name).convert_all([row], options)]
     return converter(name).convert(row, options)
@@ -164,6 +174,22 @@ def test_every_format_fits_the_schema_it_declares(tmp_path: Path, name: str, opt
 
     absent = dict.fromkeys(OPTIONAL) if name == "raw" else {}  # what a row leaves out is null in a table
     assert list(read_parquet(tmp_path / "rows.parquet")) == [absent | row for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("most", "given", "told"), [(5, 5, 4), (5, 1, 0), (2, 2, 4), (7, 4, 2), (7, 6, 3), (10, 10, 4)]
+)
+def test_ratings_of_any_scale_become_attributes_from_0_to_4(most: int, given: int, told: int) -> None:
+    """7 levels: 6 is the 5th of 6 steps, 5 · 4 / 6 = 3.33."""
+    rating = Rating({"coherence": {"a": given, "b": 1}}, most)
+    first, second = rated_converter("helpsteer2").convert_rated(SINGLE, [rating], FormatOptions())
+    assert (first["coherence"], second["coherence"], first["helpfulness"]) == (told, 0, None)
+
+
+def test_a_row_that_nobody_rated_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="single") as refused:
+        rated_converter("helpsteer2").convert_rated(SINGLE, [Rating({"tone": {"a": 1, "b": 2}}, 5)], FormatOptions())
+    assert refused.value.args[0] == "ratings"
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
