@@ -217,8 +217,14 @@ def _bury(version: DatasetVersion, withdrawal: Withdrawal, todo: Sequence[Edit])
             changed.append(row)
         stones.append(stone)
     Tombstone.objects.bulk_create(stones, batch_size=BATCH)
-    DatasetRow.objects.bulk_update(changed, ["line", "sha256", "n_annotators", "n_judges"], batch_size=BATCH)
+    with connection.cursor() as cursor:  # a statement a row, in one pipeline: one with a CASE a row takes longer
+        cursor.executemany(_UPDATE, [(r.line, r.sha256, r.n_annotators, r.n_judges, r.pk) for r in changed])
     DatasetRow.objects.filter(pk__in=[row.pk for row, line in todo if line is None]).delete()
+
+
+_UPDATE: Final = """
+UPDATE curation_datasetrow SET line = %s, sha256 = %s, n_annotators = %s, n_judges = %s WHERE id = %s
+"""
 
 
 def _retell(version: DatasetVersion, withdrawal: Withdrawal) -> None:
