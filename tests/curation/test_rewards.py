@@ -58,6 +58,34 @@ def test_training_registers_a_model_with_weights_config_and_figures() -> None:
     assert Evaluation.objects.get(reward_model=model).benchmark == "prefs@1/test"
 
 
+def test_kept_ties_are_learned_from_where_the_target_knows_ties() -> None:
+    from curation.handlers.rewards import _config, _rows
+    from tiebreak.runs.ledger import claim
+
+    project = make_world(8)
+    for i in range(6):
+        make_judgements(make_comparison(project, f"t{i}", a=f"one {i}", b=f"two {i}"), "TT")
+    told = {}
+    for name, target in (("soft", "soft"), ("tied", "tie-aware"), ("margin", "margin")):
+        recipe = RECIPE | {"ties": "keep", "both_bad": "keep", "target": target}
+        version = building.start(name, project, recipe, by=None, wake=False)
+        ledger.execute(version.run_id or 0)
+        version.refresh_from_db()
+        run = ledger.start("train", project=project, params={"config": {}}, wake=False)
+        execution = claim(run.pk)
+        assert execution is not None
+        told[name] = list(_rows(version)), _config(version, execution)
+
+    (soft, plain), (tied, config), (_, margin) = told.values()
+    assert (plain.ties, config.ties, margin.ties) == (False, True, False)
+    assert (plain.margin, config.margin, margin.margin) == (0.0, 0.0, pytest.approx(1 / 3))
+    assert all(row.tie == 0 for row in soft)
+    ties = [row for row in tied if row.id.startswith("t")]
+    assert ties
+    assert all((row.split, row.probability) == ("train", 0.5) and row.tie > 0.9 for row in ties)
+    assert len(tied) - len(ties) == len(soft)
+
+
 def test_the_same_version_config_and_seed_give_the_same_weights() -> None:
     project = make_world()
     train(project, name="one")

@@ -267,6 +267,8 @@ def test_every_field_survives_its_dict() -> None:
         ({"balance": {"by": "", "most": 5}}, "balance.by"),
         ({"balance": {"by": "source", "most": 0.5}, "sources": ["human"]}, "balance.most"),  # people alone are all
         ({"balance": {"by": "source", "most": 0.5}, "include_judges": False}, "balance.most"),
+        ({"balance": {"by": "topic", "most": 5}, "deidentify": {"metadata": ["source"]}}, "balance.by"),
+        ({"balance": {"by": "topic", "most": 5}, "deidentify": {"metadata": False}}, "balance.by"),
         ({"split": {"by": "row"}}, "split.by"),
     ],
 )
