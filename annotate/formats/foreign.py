@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tiebreak.core.text import TextError, clean_json
+
 from .rows import Row, RowError, bits, digest, parse
 
 
@@ -47,12 +49,16 @@ def one_of(value: Any, known: Mapping[Any, Any], field: str) -> Any:
 
 
 def key(record: Mapping[str, Any], *fields: str, of: Sequence[Any]) -> str:
-    """The first of the fields that is there, as text; else a hash of what the record says."""
+    """The first of the fields that is there, as text; else a hash of what the record says. Raises RowError for texts
+    that have none, as lone surrogates do."""
     for field in fields:
         own = record.get(field)
         if isinstance(own, str | int) and not isinstance(own, bool) and own != "":
             return str(own)
-    return digest(list(of))[:32]
+    try:
+        return digest(clean_json(list(of), "row"))[:32]
+    except TextError as error:
+        raise RowError.of(error) from None
 
 
 def gathered(record: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,65 @@ GOOD = {
     "llmbar": LLMBAR, "pandalm": PANDALM, "arena": ARENA, "multipref": MULTIPREF, "helpsteer2": HELPSTEER2,
     "ultrafeedback": ULTRAFEEDBACK, "oasst": OASST, "argilla": ARGILLA, "label-studio": LABEL_STUDIO,
 }  # fmt: skip
+OURS = {
+    "rows": {
+        "id": "1", "prompt": "p", "completion_a": "a", "completion_b": "b", "reference": "r", "metadata": {"k": "v"},
+        "judgements": [{
+            "rater": "r", "kind": "annotator", "preference": 1, "justification": "so", "reasons": ["x"],
+            "evidence": [{"side": "a", "exact": "a", "start": 0, "end": 1}],
+        }],
+    },
+    "trl": {"prompt": "p", "chosen": "c", "rejected": "r"},
+    "hh-rlhf": {"chosen": "\n\nHuman: p\n\nAssistant: c", "rejected": "\n\nHuman: p\n\nAssistant: r"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format", [*GOOD, *OURS])
+@pytest.mark.parametrize("hostile", ["\x00", "a\ud800b", "x" * 1_000_001], ids=["NUL", "lone surrogate", "too long"])
+def test_a_text_that_the_database_cannot_hold_reaches_no_row_by_any_field(format: str, hostile: str) -> None:
+    for broken in _with_each_text((GOOD | OURS)[format], hostile):
+        with suppress(RowError):
+            assert not any(hostile in text for row in read(format, broken) for text in _texts(asdict(row)))
+
+
+@pytest.mark.parametrize("format", [*GOOD, *OURS])
+@pytest.mark.parametrize("text", ['=HYPERLINK("http://x","y")', "+1\t-2\r\n@SUM(A1)", "\u202ex", "x" * 999_000])
+def test_a_text_that_is_only_odd_is_kept_to_the_letter(format: str, text: str) -> None:
+    """Formulas are a spreadsheet's matter: what is imported is never altered. (HH-RLHF takes the ends of turns off.)"""
+    kept = 0
+    for odd in _with_each_text(
+        (GOOD | OURS)[format], f"\n\nHuman: p\n\nAssistant: {text}" if format == "hh-rlhf" else text
+    ):
+        with suppress(RowError):
+            kept += any(text == found for row in read(format, odd) for found in _texts(asdict(row)))
+    assert kept >= 2, "each of the two completions, at least"
+
+
+def test_a_record_without_an_id_whose_texts_have_no_hash_is_refused_and_the_rest_of_its_file_read_on() -> None:
+    for format, record in GOOD.items():
+        bare = {name: value for name, value in record.items() if "id" not in name}
+        for broken in _with_each_text(bare, "\ud800"):
+            with suppress(RowError):  # any other error would end the import
+                read(format, broken)
+
+
+def _with_each_text(value: Any, text: str) -> Iterator[Any]:
+    """The record with each of its texts in turn replaced."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in pairs:
+        for new in [text] if isinstance(entry, str) else _with_each_text(entry, text):
+            copy = value.copy()
+            copy[key] = new
+            yield copy
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for entry in value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from _texts(entry)
+
+
 FOREIGN = sorted(set(formats.FORMATS) - {"rows", "trl", "hh-rlhf"})
 
 
@@ -330,3 +390,14 @@ def test_openassistants_trees_as_published_are_read_whole() -> None:
         except RowError as error:
             assert "ranked replies" in error.message  # noqa: PT017 - a tree that nobody ranked
     assert made > len(trees)
+
+
+def test_hh_rlhf_as_published_is_read_whole_and_each_chosen_is_preferred_whatever_its_side() -> None:
+    records = published("hh_rlhf/harmless-base_test.jsonl.gz")
+    rows = [one("hh-rlhf", record) for record in records]
+    assert len({row.id for row in rows}) == len(records) == 2312
+    sides = [row.judgements[0].preference for row in rows]
+    assert 0.45 < sides.count(1) / len(sides) < 0.55, "by a hash: a model cannot learn that one side wins"
+    for record, row in zip(records, rows, strict=True):
+        preferred = row.b if row.judgements[0].preference == 1 else row.a
+        assert record["chosen"].rstrip().endswith(preferred.turns.text.rstrip())
