@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from curation.exports.across import ACROSS, Across, dropped, split_of
@@ -19,6 +20,10 @@ RULE_NAMES: Final = (*RULES, DECONTAMINATE, *ACROSS)
 """Every rule that drops, in the order in which they are applied."""
 CHANGING: Final = ("noise", "deidentify")
 """Every rule that alters rows that it keeps."""
+
+
+TOGETHER: Final = 256
+"""Candidates looked at together."""
 
 
 class Made(NamedTuple):
@@ -52,14 +57,12 @@ def follow(
     """
     waiting: Spool = [] if spool is None else spool
     across = Across(recipe)
-    for candidate in candidates:
-        case = Case(candidate, recipe)
-        drop = first_cause(case, recipe) or _contaminated(case, contamination)
+    for case, drop in _looked_at(recipe, candidates, contamination):
         if drop:
             yield drop
             continue
         one = kept(case, recipe)
-        across.add(one.row, candidate.vector)
+        across.add(one.row, case.candidate.vector)
         waiting.append(one)
     decided = across.decide()
     people = raters or raters_of(recipe)
@@ -77,13 +80,29 @@ def raters_of(recipe: Recipe) -> Raters:
     return Raters(recipe.deidentify.raters if recipe.deidentify else "as-imported")
 
 
-def _contaminated(case: Case, contamination: Contamination | None) -> Dropped | None:
-    if contamination is None:
-        return None
+def _looked_at(
+    recipe: Recipe, candidates: Iterable[Candidate], contamination: Contamination | None
+) -> Iterator[tuple[Case, Dropped | None]]:
+    """The candidates in their order, each with why a rule on it alone drops it."""
+    given = iter(candidates)
+    while batch := [Case(candidate, recipe) for candidate in islice(given, TOGETHER)]:
+        drops = [first_cause(case, recipe) for case in batch]
+        if contamination is not None:
+            _contaminated(batch, drops, contamination)
+        yield from zip(batch, drops, strict=True)
+
+
+def _contaminated(batch: Sequence[Case], drops: list[Dropped | None], contamination: Contamination) -> None:
+    """Tells of those that no other rule drops: many at once are held against the sets several times as fast."""
+    rest = [place for place, drop in enumerate(drops) if drop is None]
+    for place, cause in zip(rest, contamination.causes([_texts(batch[place]) for place in rest]), strict=True):
+        given = batch[place].candidate
+        drops[place] = None if cause is None else Dropped(given.id, DECONTAMINATE, cause, given.origin)
+
+
+def _texts(case: Case) -> list[str]:
     given = case.candidate
-    texts = [message["content"] for each in (given.prompt, given.completion_a, given.completion_b) for message in each]
-    cause = contamination.cause(texts)
-    return None if cause is None else Dropped(given.id, DECONTAMINATE, cause, given.origin)
+    return [message["content"] for each in (given.prompt, given.completion_a, given.completion_b) for message in each]
 
 
 def _made(one: Kept, raters: Raters) -> Made:
