@@ -25,6 +25,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow.parquet as pq
 from django.conf import settings
+from django.urls import reverse
 from django.utils import timezone
 
 from annotate import policies
@@ -83,6 +84,7 @@ class Demo:
         self._step("rubric", self._rubric)
         self._step("noise", self._noise)
         self.version = self._step("dataset", self._dataset)
+        self._step("card", self._card)
         self._step("pull", self._pull)
         self._step("train", self._train)
         self._step("send back", self._send_back)
@@ -284,6 +286,17 @@ class Demo:
         figures = {k: result[k] for k in ("version", "rows_sha256", "counts", "dropped")}
         dropped = ", ".join(f"{n} {rule}" for rule, n in result["dropped"].items()) or "none"
         return f"{result['version']}: {sum(result['counts'].values())} rows; dropped: {dropped}", figures, version
+
+    def _card(self) -> tuple[str, dict[str, Any], None]:
+        """What the version says of itself: how far its labels follow looks, and what to know before training."""
+        told = self.version.statistics
+        rates = {rate["label"]: rate for section in ("length", "baseline") for rate in told["bias"].get(section, ())}
+        names = {"all": "the longer is chosen", "length": "length alone tells", "length and layout": "with layout"}
+        cautions = [each["name"] for each in told.get("cautions", ())]
+        path = reverse("version", args=[self.project.slug, self.version.dataset.name, self.version.number])
+        shares = ", ".join(f"{words} {_interval(rates[label])}" for label, words in names.items() if label in rates)
+        did = f"{shares}; {len(cautions)} cautions; {path}#card-title"
+        return did, {"bias": rates, "cautions": cautions, "card": path}, None
 
     def _pull(self) -> tuple[str, dict[str, Any], None]:
         self._serve()

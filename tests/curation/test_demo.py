@@ -41,8 +41,8 @@ def figures(told: Any, step: str) -> dict[str, Any]:
 
 def test_the_demo_has_a_figure_for_each_step_of_the_loop(told: Any) -> None:
     assert [s["step"] for s in told["steps"]] == [
-        "set up", "import", "judge", "route", "people", "aggregate", "rubric", "noise", "dataset", "pull", "train",
-        "send back", "people again",
+        "set up", "import", "judge", "route", "people", "aggregate", "rubric", "noise", "dataset", "card", "pull",
+        "train", "send back", "people again",
     ]  # fmt: skip
     assert all(s["figures"] and s["did"] and s["seconds"] >= 0 for s in told["steps"])
 
@@ -85,3 +85,10 @@ def test_the_model_is_measured_beside_the_length_baseline_and_its_errors_return(
     assert trained["length_baseline"]["n"] == trained["accuracy"]["n"] == trained["n"]
     assert figures(told, "send back")["returned"] > 0
     assert figures(told, "people again")["waiting"] > 0
+
+
+def test_the_card_says_how_far_labels_follow_looks_and_where_it_stands(told: Any) -> None:
+    card = figures(told, "card")
+    assert {"all", "length", "length and layout"} == set(card["bias"])
+    assert "small" in card["cautions"]  # 25 of 100 groups are no test of 5 points
+    assert card["card"].endswith("-preferences/1/")
