@@ -18,7 +18,16 @@ import orjson
 from annotate.models import Judgement
 from curation.exports import spreadsheet
 from curation.exports.files import wire_line
-from curation.exports.formats import FORMATS, FormatOptions, Rating, converter, group_converter, rated_converter
+from curation.exports.formats import (
+    FORMATS,
+    FormatOptions,
+    Rating,
+    converter,
+    cutter,
+    group_converter,
+    rated_converter,
+)
+from curation.exports.pieces import pieces
 from curation.exports.schema import SPLITS
 from curation.models import DatasetVersion
 from tiebreak.core.errors import Invalid, Unavailable
@@ -136,6 +145,12 @@ def _listed(asked: Asked, name: str, options: FormatOptions, skip: int) -> Itera
 
 
 def _records(asked: Asked, name: str, options: FormatOptions, skip: int = 0) -> Iterator[bytes]:
+    pairs_cutter = cutter(name, options) if asked.verdicts == (CHOSEN,) else None
+    if pairs_cutter is not None:
+        for block in blocks(asked, skip=skip):
+            for line in block.splitlines():
+                yield from pairs_cutter.cut(pieces(line)).splitlines(keepends=True)
+        return
     try:
         for told in _rated(asked, name, options, skip) if FORMATS[name].rated else _plain(asked, name, options, skip):
             yield from map(wire_line, told)

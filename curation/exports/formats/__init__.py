@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, cast, get_args
 
 import pyarrow as pa
 
+from curation.exports.pieces import Pieces
 from curation.exports.schema import UNDECIDED, Native, Row
 
 Style = Literal["conversational", "text"]
@@ -43,6 +44,13 @@ class Converter(Protocol):
 
     def schema(self, options: FormatOptions) -> pa.Schema:
         """The columns of what `convert` returns."""
+
+
+class Cutter(Protocol):
+    """What a format's module may provide besides, where pieces of the native line are all that it sends on."""
+
+    def cut(self, told: Pieces) -> bytes:
+        """The lines of `convert` for a pair, with the options that are so by themselves."""
 
 
 class Rating(NamedTuple):
@@ -179,6 +187,12 @@ FORMATS: Final[Mapping[str, Format]] = {
 def converter(name: str) -> Converter:
     """The module of a format, imported on use; an unknown name is refused with the list of known ones."""
     return cast(Converter, _module(name))
+
+
+def cutter(name: str, options: FormatOptions) -> Cutter | None:
+    """The module of a format that need not read a pair to tell it; None where it must."""
+    found = _module(name)
+    return cast(Cutter, found) if options == FormatOptions() and hasattr(found, "cut") else None
 
 
 def rated_converter(name: str) -> RatedConverter:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from curation.exports.formats import FormatOptions, trl
 from curation.exports.formats.sides import labelled
 from curation.exports.formats.transcripts import prompt_text, reply_text
+from curation.exports.pieces import Pieces
 from curation.exports.schema import Native
 
 
@@ -24,6 +25,12 @@ def convert(row: Native, options: FormatOptions) -> list[dict[str, Any]]:
         {"prompt": prompt, "completion": reply_text(reply) if as_text else reply, "label": label}
         for reply, label in labelled(row)
     ]
+
+
+def cut(told: Pieces) -> bytes:
+    """The lines of `convert` with the options that are so by themselves."""
+    line = b'{"prompt":%b,"completion":%b,"label":%b}\n'
+    return line % (told.prompt, told.chosen, b"true") + line % (told.prompt, told.rejected, b"false")
 
 
 def schema(options: FormatOptions) -> pa.Schema:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from curation.exports.formats import FormatOptions
 from curation.exports.formats.transcripts import prompt_text, reply_text
+from curation.exports.pieces import Pieces
 from curation.exports.schema import MESSAGES, Row
 
 
@@ -24,6 +25,11 @@ def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
         "rejected": reply_text(row["rejected"]) if as_text else row["rejected"],
     }
     return [columns | margin(row, options)]
+
+
+def cut(told: Pieces) -> bytes:
+    """The lines of `convert` with the options that are so by themselves."""
+    return b'{"prompt":%b,"chosen":%b,"rejected":%b}\n' % told
 
 
 def margin(row: Row, options: FormatOptions) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from curation.exports.formats import FormatOptions, trl
 from curation.exports.formats.transcripts import prompt_text, reply_text
+from curation.exports.pieces import Pieces
 from curation.exports.schema import Message, Row
 
 
@@ -20,6 +21,12 @@ def convert(row: Row, options: FormatOptions) -> list[dict[str, Any]]:
         return [*row["prompt"], *reply]
 
     return [{"chosen": whole(row["chosen"]), "rejected": whole(row["rejected"]), **trl.margin(row, options)}]
+
+
+def cut(told: Pieces) -> bytes:
+    """The lines of `convert` with the options that are so by themselves."""
+    head = told.prompt[:-1]
+    return b'{"chosen":%b,%b,"rejected":%b,%b}\n' % (head, told.chosen[1:], head, told.rejected[1:])
 
 
 def schema(options: FormatOptions) -> pa.Schema:

@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 
 from curation.exports.card import CardFacts, render_card, summarise
 from curation.exports.files import ndjson_line, read_parquet, rows_digest, wire_line, write_ndjson, write_parquet
-from curation.exports.formats import FORMATS, FormatOptions, Rating, converter, group_converter, rated_converter
-from curation.exports.schema import OPTIONAL, SCHEMA
+from curation.exports.formats import (
+    FORMATS,
+    FormatOptions,
+    Rating,
+    converter,
+    cutter,
+    group_converter,
+    rated_converter,
+)
+from curation.exports.pieces import pieces
+from curation.exports.schema import OPTIONAL, SCHEMA, normalise
 from curation.services.exporting import NAMES
 from tests.curation.exports.rows import message, row, tied, vote
 
@@ -56,6 +65,27 @@ def test_what_is_sent_has_the_bytes_of_the_golden_file(name: str) -> None:
     golden = GOLDENS[name]
     for told in (*golden["single"], *(golden["multi"] or ())):
         assert wire_line(told) == ndjson_line(told)
+
+
+TEXTS = st.text() | st.sampled_from(['","chosen":[{"', '\\","rejected":', "\\\\", '"}],"chosen_side":"a"', "\u2028"])
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS, st.sampled_from([name for name in FORMATS if cutter(name, FormatOptions())]))
+def test_what_is_cut_out_of_a_line_is_what_reading_it_gives(
+    id_: str, prompt: str, chosen: str, rejected: str, name: str
+) -> None:
+    """Whatever a text quotes, its quotes stand behind backslashes."""
+    facts: dict[str, Any] = {"chosen": [message(chosen)], "rejected": [message(rejected), message(chosen)]}
+    made = normalise({**SINGLE, **facts, "id": id_, "prompt": [message(prompt, prompt), message(id_)]})
+    read = b"".join(map(wire_line, converter(name).convert(made, FormatOptions())))
+    found = cutter(name, FormatOptions())
+    assert found is not None
+    assert found.cut(pieces(ndjson_line(made)[:-1])) == read
+
+
+def test_a_row_without_a_side_is_not_cut() -> None:
+    with pytest.raises(ValueError, match="chosen"):
+        pieces(ndjson_line(TIED))
 
 
 @given(
