@@ -26,6 +26,7 @@ from curation.services.reading.datasets import version_page
 from curation.services.reading.paging import Cursor
 from curation.services.reading.rows import Filters, rows
 from tests import build
+from tests.curation.test_withdrawing import withdraw
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.runs import ledger
@@ -180,6 +181,27 @@ def test_a_version_built_before_ids_were_kept_is_told_by_dates(project: Project)
     assert [event.what for event in told.since] == ["bob judged it"]
 
 
+def test_what_was_taken_back_says_so_and_names_nobody(project: Project, curator: User) -> None:
+    mine, theirs = (build.make_comparison(project, name) for name in ("mine", "theirs"))
+    for comparison in (mine, theirs):
+        says(comparison, "ann", -1)
+        says(comparison, "bob", -1, justification="Bob says so.")
+    version = make(project)
+    withdraw(Rater.objects.get(name="bob"))
+    withdraw(theirs)
+    kept, gone = page(version, "mine"), page(version, "theirs")
+    assert (kept.state, gone.state) == ("row", "withdrawn")
+    assert [bool(stone.became) for stone in kept.tombstones] == [True]
+    assert not gone.tombstones[0].became
+    assert {said.judgement.unparsed_because for said in kept.said} == {"", "withdrawn"}
+    browser = Client()
+    browser.force_login(curator)
+    for name in ("mine", "theirs"):
+        told = browser.get(f"/p/chat/datasets/prefs/1/rows/{name}/").content.decode()
+        assert "withdrawn" in told
+        assert "bob" not in told.lower()
+
+
 # Rows
 
 
@@ -325,3 +347,43 @@ def test_the_page_of_a_row_says_why_it_is_in(project: Project, form: Form, curat
     assert "Where judgements went" in browser.get("/p/chat/datasets/origins/").content.decode()
     reached = browser.get(reverse("rater", args=["chat", Rater.objects.get(name="ann").pk])).content.decode()
     assert "/p/chat/datasets/prefs/1/" in reached
+
+
+# REST
+
+
+def test_rest_tells_the_lineage_of_a_row(project: Project, form: Form, curator: User) -> None:
+    judge = build.make_judge(project, rubric=build.make_rubric(project, name="tone"))
+    comparison = build.make_comparison(project, "c/1")
+    says(comparison, "ann", -1, form=form, seconds=60)
+    call = build.make_call(judge, comparison, -1)
+    version = make(project)
+    client = Client(headers={"Authorization": f"Bearer {build.make_token(curator, 'export')}"})
+    told = client.get(f"/api/v1/datasets/prefs/versions/{version.number}/lineage/?id=c/1").json()
+    assert (told["state"], told["recorded"], told["position"]) == ("row", True, 0)
+    person, machine = sorted(told["said"], key=lambda said: said["kind"])
+    assert (person["rater"], person["form"], person["guidelines"], person["judge"]) == ("ann", 1, 1, None)
+    assert (machine["judge"], machine["rubric"], machine["price"]) == ("judge v1", "tone v1", "0.00120000")
+    assert machine["prompt_sha256"] == call.prompt_sha256
+    assert (told["cost"]["seconds"], told["cost"]["people"]) == (60, None)
+    assert client.get("/api/v1/datasets/prefs/versions/1/lineage/?id=nothing").status_code == 404
+
+
+def test_a_token_that_trains_learns_nothing_of_the_test_split_by_lineage(project: Project, curator: User) -> None:
+    says(build.make_comparison(project, "c1"), "ann", -1)
+    make(project)
+    client = Client(headers={"Authorization": f"Bearer {build.make_token(curator, 'train')}"})
+    assert client.get("/api/v1/datasets/prefs/versions/1/lineage/?id=c1").status_code == 403
+    assert client.get("/api/v1/projects/chat/origins/?form=1").status_code == 403
+
+
+def test_rest_follows_a_rater_and_guidelines_into_versions(project: Project, form: Form, curator: User) -> None:
+    says(build.make_comparison(project, "c1"), "ann", -1, form=form)
+    model = build.make_model(make(project))
+    client = Client(headers={"Authorization": f"Bearer {build.make_token(curator, 'curate')}"})
+    for asked in ("rater=ann", "form=1", "guidelines=1"):
+        (told,) = client.get(f"/api/v1/projects/chat/origins/?{asked}").json()
+        assert (told["version"], told["rows"], told["share"], told["models"]) == ("prefs@1", 1, 1.0, [model.name])
+    assert client.get("/api/v1/projects/chat/origins/?rater=nobody").json() == []
+    for wrong in ("", "form=x", "rater=ann&form=1"):
+        assert client.get(f"/api/v1/projects/chat/origins/?{wrong}").status_code == 422
