@@ -45,7 +45,9 @@ from curation.models import (
     RewardModel,
     RoutingDecision,
     RoutingPolicy,
+    Tombstone,
     VersionFile,
+    Withdrawal,
 )
 from curation.services import evaluation_sets
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
@@ -322,6 +324,18 @@ def make_version(
 def make_evaluation_set(project: Project, name: str, *texts: str) -> EvaluationSet:
     file = io.BytesIO("\n".join(texts or (f"A question of {name}?",)).encode())
     return evaluation_sets.add(project, name, file, filename="set.txt")
+
+
+def make_withdrawal(comparison: Comparison, *, version: DatasetVersion, position: int = 0) -> Withdrawal:
+    """As if it had been taken back, from that place of the version too; nothing is altered."""
+    withdrawal = Withdrawal.objects.create(
+        project=comparison.project, kind="comparison", comparison=comparison, reason="Its author asks."
+    )
+    Tombstone.objects.create(
+        withdrawal=withdrawal, version=version, position=position, external_id=comparison.external_id, split="train",
+        verdict="chosen", sha256="5" * 64,
+    )  # fmt: skip
+    return withdrawal
 
 
 def make_model(version: DatasetVersion, comparisons: Sequence[Comparison] = (), **fields: Any) -> RewardModel:

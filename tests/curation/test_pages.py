@@ -51,6 +51,8 @@ class World:
             build.make_skill(aggregation, rater)
         self.version = build.make_version(self.project, self.comparisons)
         self.model = build.make_model(self.version, self.comparisons)
+        for position, comparison in enumerate(self.comparisons):
+            build.make_withdrawal(comparison, version=self.version, position=position)
         self.runs = [build.make_run(self.project, status="failed") for _ in range(n)]
         for _ in range(n):
             build.make_rubric(self.project)
@@ -81,6 +83,7 @@ ROUTES: dict[str, Callable[[World], list[Any]]] = {
         world.version.number,
         world.comparisons[0].external_id,
     ],
+    "withdrawals": lambda world: [],
     "dropped": lambda world: [world.version.dataset.name, world.version.number],
     "difference": lambda world: [world.version.dataset.name, world.version.number, world.version.number],
     "models": lambda world: [],
@@ -103,6 +106,7 @@ LISTS = [
     "rubrics",
     "datasets",
     "origins",
+    "withdrawals",
     "models",
     "runs",
     "members",
