@@ -399,9 +399,13 @@ def test_login_keeps_no_token_that_the_server_does_not_know(
 
 
 @pytest.mark.parametrize("url", ["http://example.org", "ftp://example.org", "https://me:pw@example.org", "http://[x"])
-def test_a_token_goes_to_no_address_that_would_give_it_away(url: str) -> None:
+def test_a_token_goes_to_no_address_that_would_give_it_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ClientError):
         logins.address(url)
+    with pytest.raises(ClientError):
+        logins.find(url, TOKEN)
+    monkeypatch.setenv("TIEBREAK_PLAIN_HTTP", "1")
+    assert logins.find("http://tiebreak:8000", TOKEN).url == "http://tiebreak:8000"
     assert logins.address("example.org/api/v1/") == "https://example.org"
     assert logins.address("http://example.org:8000/x/", plain=True) == "http://example.org:8000/x"
 

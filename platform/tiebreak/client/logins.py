@@ -37,9 +37,11 @@ def address(url: str, *, plain: bool = False) -> str:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise ClientError(f"url: expected an address such as https://tiebreak.example.org, got {url!r}.", code="no_url")
+    plain = plain or os.environ.get("TIEBREAK_PLAIN_HTTP") == "1"
     if parts.scheme == "http" and not plain and not _is_here(parts.hostname):
         raise ClientError(
-            f"url: {url} would carry the token in the clear; use https, or --plain-http if the network is yours alone.",
+            f"url: {url} would carry the token in the clear; use https; or login --plain-http, or "
+            "TIEBREAK_PLAIN_HTTP=1, if the network is yours alone.",
             code="plain_http",
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

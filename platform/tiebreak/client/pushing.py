@@ -87,7 +87,8 @@ def push(
                 tick(opened.tell() - sent)
                 sent = opened.tell()
     except (OSError, EOFError, zlib.error) as error:
-        raise ClientError(f"{file}: {getattr(error, 'strerror', None) or error}.", code="cannot_read") from error
+        where = getattr(error, "filename", None) or file
+        raise ClientError(f"{where}: {getattr(error, 'strerror', None) or error}.", code="cannot_read") from error
     if not runs:
         raise ClientError(f"{file} holds no rows.", code="no_rows")
     return {"project": project, "runs": runs, **total, "rejects": str(kept.path) if kept.written else None}
