@@ -73,7 +73,7 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     altered = serializers.SerializerMethodField(help_text="rows that lost a vote since, to a withdrawal")
     parent = serializers.SerializerMethodField(help_text="number of the version before it that was ready")
     tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, read_only=True)
-    schema = serializers.SerializerMethodField(help_text="columns of a native row")
+    columns = serializers.SerializerMethodField(help_text="of a native row")
     files = VersionFileOut(many=True)
 
     class Meta:
@@ -81,7 +81,7 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
         fields = (
             "dataset", "number", "project", "status", "licence", "tags", "parent", "recipe", "recipe_sha256",
             "rows_sha256", "chain_sha256", "splits", "undecided", "dropped", "changed", "withdrawn", "altered",
-            "statistics", "code_version", "created_at", "schema", "files", "card",
+            "statistics", "code_version", "created_at", "columns", "files", "card",
         )  # fmt: skip
 
     def get_undecided(self, version: DatasetVersion) -> dict[str, int]:
@@ -96,10 +96,11 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
 
     def get_parent(self, version: DatasetVersion) -> int | None:
         earlier = version.dataset.versions.filter(number__lt=version.number, status=DatasetVersion.Status.READY)
-        return earlier.aggregate(last=Max("number"))["last"]
+        last: int | None = earlier.aggregate(last=Max("number"))["last"]
+        return last
 
     @extend_schema_field(ColumnOut(many=True))
-    def get_schema(self, version: DatasetVersion) -> list[dict[str, Any]]:
+    def get_columns(self, version: DatasetVersion) -> list[dict[str, Any]]:
         return [{"name": f.name, "type": str(f.type), "nullable": f.nullable} for f in SCHEMA]
 
 

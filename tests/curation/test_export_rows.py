@@ -220,7 +220,7 @@ def test_the_manifest_tells_columns_chain_parent_and_what_is_no_pair(reader: Cli
     assert (told["parent"], told["chain_sha256"]) == (1, version.chain_sha256)
     assert told["undecided"] == {"tie": 1, "both_bad": 1}
     assert (told["withdrawn"], told["altered"]) == (1, 0)
-    assert {"name": "probability", "type": "double", "nullable": False} in told["schema"]
+    assert {"name": "probability", "type": "double", "nullable": False} in told["columns"]
     assert reader.get(here(1)).json()["parent"] is None
 
 

@@ -46,7 +46,8 @@ def convert_all(rows: Sequence[Native], options: FormatOptions) -> dict[str, Any
             completions.append(side)
         return places[key]
 
-    pairs, ties = [], []
+    pairs: list[dict[str, Any]] = []
+    ties: list[dict[str, Any]] = []
     for row in rows:
         a, b = map(place, sides(row))
         if verdict(row) == "tie":

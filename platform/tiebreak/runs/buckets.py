@@ -81,7 +81,7 @@ class Bucket:
 
     def open(self, sha256: str, size: int) -> IO[bytes]:
         """A file to read and to seek in; each seek is another request, and reading on is none."""
-        return io.BufferedReader(_Remote(self, sha256, size), buffer_size=1 << 18)  # type: ignore[return-value]
+        return io.BufferedReader(_Remote(self, sha256, size), buffer_size=1 << 18)
 
     def remove(self, sha256: str) -> None:
         """Take it out; nothing happens where it is not there. Links that were given out end with it."""
@@ -130,7 +130,8 @@ class _Remote(io.RawIOBase):
 
     def __init__(self, bucket: Bucket, sha256: str, size: int) -> None:
         self._bucket, self._sha256, self._size = bucket, sha256, size
-        self._at, self._body = 0, None
+        self._at = 0
+        self._body: Any = None
 
     def readable(self) -> bool:
         return True
