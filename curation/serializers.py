@@ -71,7 +71,9 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     changed = serializers.DictField(child=serializers.IntegerField())
     withdrawn = serializers.SerializerMethodField(help_text="rows that were taken out since, whole")
     altered = serializers.SerializerMethodField(help_text="rows that lost a vote since, to a withdrawal")
-    parent = serializers.SerializerMethodField(help_text="number of the version before it that was ready")
+    parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # DRF's own attribute is an instance's
+        help_text="number of the version before it that was ready"
+    )
     tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, read_only=True)
     columns = serializers.SerializerMethodField(help_text="of a native row")
     files = VersionFileOut(many=True)
