@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from annotate.models import Adjudication, Judgement, Rater
 from annotate.models.raters import withdrawn_name
+from curation.exports.card import cell
 from curation.exports.files import ROW_GROUP_ROWS, ndjson_line
 from curation.exports.schema import SCHEMA
 from curation.exports.withdrawn import Voice, places_of, without
@@ -254,7 +255,7 @@ def _card(version: DatasetVersion, withdrawal: Withdrawal, gone: int, changed: i
     rater = withdrawal.rater
     if rater is not None:
         for name in {rater.name, public_name(rater, version.dataset.project)}:
-            card = card.replace(f"| {name} |", f"| {alias_of(rater)} |")
+            card = card.replace(f"| {cell(name)} |", f"| {alias_of(rater)} |")
     told = [f"- rows that went: {gone}", f"- rows that lost votes: {changed}", f"- last: {timezone.now():%Y-%m-%d}"]
     words = "Every figure above is of what was published first. The chain over the rows' hashes still holds."
     return "\n".join([card, "", MARK, "", words, "", *told, ""])

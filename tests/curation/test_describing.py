@@ -8,12 +8,12 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, TestCase
 
 from annotate.models import Comparison
 from curation.exports import bias, cautions
 from curation.models import DatasetVersion, RoutingSettings
-from curation.services import building
+from curation.services import building, withdrawing
 from curation.services.reading import bias as bias_pages
 from curation.stats import Estimate
 from tests.build import (
@@ -108,6 +108,24 @@ class TestDescribed:
         assert "known of 10 of 24 readings" in version.card
         assert "before selection: judges with people | " in version.card
         assert "unaudited" not in [caution["name"] for caution in version.statistics["cautions"]]
+
+    def test_a_rater_who_took_their_words_back_goes_from_the_card_whatever_their_name(
+        self, project: Project
+    ) -> None:
+        name = "Lee |  <b>*Ann*"
+        made = judged(project, 4, "AA")
+        lee = make_rater(project, name)
+        for each in made:
+            make_judgement(each, lee, -1)
+        version = built(project)
+        assert "Ann" in version.card
+
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            ledger.execute(withdrawing.start(lee, "asked for it", by=None, wake=False).run_id or 0)
+
+        version.refresh_from_db()
+        assert "Ann" not in version.card
+        assert "Ann" not in json.dumps(version.statistics)
 
     def test_labels_of_judges_alone_without_an_audit_are_warned_of(self, project: Project) -> None:
         rater = make_judge(project, "gpt").rater
