@@ -109,9 +109,7 @@ class TestDescribed:
         assert "before selection: judges with people | " in version.card
         assert "unaudited" not in [caution["name"] for caution in version.statistics["cautions"]]
 
-    def test_a_rater_who_took_their_words_back_goes_from_the_card_whatever_their_name(
-        self, project: Project
-    ) -> None:
+    def test_a_rater_who_took_their_words_back_goes_from_the_card_whatever_their_name(self, project: Project) -> None:
         name = "Lee |  <b>*Ann*"
         made = judged(project, 4, "AA")
         lee = make_rater(project, name)
