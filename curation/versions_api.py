@@ -225,7 +225,7 @@ class DifferenceRowsView(DifferenceView):
         return StreamingHttpResponse(lines, content_type="application/x-ndjson")
 
 
-class SaidOut(serializers.Serializer[lineage.Said]):
+class SaidThenOut(serializers.Serializer[lineage.Said]):
     judgement = serializers.IntegerField(source="judgement.pk")
     rater = serializers.CharField(source="judgement.rater.name")
     kind = serializers.CharField(source="judgement.rater.kind")
@@ -277,7 +277,7 @@ class LineageOut(serializers.Serializer[lineage.RowPage]):
     recorded = serializers.BooleanField(
         help_text="ids were kept with the row; else what was said then is told by dates"
     )
-    said = SaidOut(many=True)
+    said = SaidThenOut(many=True)
     gone = serializers.IntegerField(help_text="judgements that the row rests on and that are no longer kept")
     adjudication = serializers.CharField(source="adjudication.reason", allow_null=True, default=None)
     doubt = serializers.SerializerMethodField(help_text="what was decided about its label, and because of what")
