@@ -123,8 +123,8 @@ def erase_rater(rater: Rater) -> None:
     alias = withdrawn_name(rater.project_id, rater.name)
     where: dict[str, str | int] = {"name": f"{rater.name} (", "alias": f"{alias} (", "rater": rater.pk}
     with connection.cursor() as cursor:
-        for table in ("curation_noisedecision", "curation_noisescore", "curation_droppedrow"):
-            cursor.execute(_RENAME.format(table=table), where)
+        for table, most in (("noisedecision", 500), ("noisescore", 500), ("droppedrow", 300)):
+            cursor.execute(_RENAME.format(table=table), where | {"most": most})
         cursor.execute(
             _EVENTS + "target_type = 'annotate.rater' AND target_id = %s", [WORDS, rater.project_id, str(rater.pk)]
         )
@@ -141,7 +141,8 @@ def erase_rater(rater: Rater) -> None:
 
 # The causes of the rater-quality score call people "NAME (80%)".
 _RENAME: Final = """
-UPDATE {table} SET cause = left(replace(cause, %(name)s, %(alias)s), 300) WHERE strpos(cause, %(name)s) > 0
+UPDATE curation_{table} SET cause = left(replace(cause, %(name)s, %(alias)s), %(most)s)
+WHERE strpos(cause, %(name)s) > 0
     AND comparison_id IN (SELECT comparison_id FROM annotate_judgement WHERE rater_id = %(rater)s)
 """
 _UNNAMED: Final = """

@@ -10,13 +10,26 @@ import pyarrow.parquet as pq
 import pytest
 from django.test import TestCase
 
-from annotate.models import Assignment, Comment, Comparison, Completion, Flag, Judgement, Prompt, Rater
+from annotate.models import Assignment, Comment, Comparison, Completion, Flag, Image, Judgement, Prompt, Rater
 from annotate.services import importing, reviewing
 from curation.exports.files import chain
-from curation.models import Consensus, DatasetVersion, NoiseScore, RaterSkill, Tombstone, Withdrawal
+from curation.models import (
+    ComparisonVector,
+    CompletionVector,
+    Consensus,
+    DatasetVersion,
+    Encoder,
+    NoiseScore,
+    RaterSkill,
+    Tombstone,
+    Withdrawal,
+)
 from curation.services import building, erasing, rewriting, verbs, verifying, withdrawing
 from tests.build import (
+    make_call,
     make_comparison,
+    make_image,
+    make_judge,
     make_judgement,
     make_judgements,
     make_member,
@@ -285,6 +298,37 @@ def test_a_prompt_that_others_share_stays_theirs(project: Project) -> None:
     assert other.completion_a.text == "one"
     assert not Completion.objects.filter(text="two").exists()
     assert run.result["sharing_the_prompt"] == 1
+
+
+def test_files_that_may_hold_it_go_too(project: Project) -> None:
+    """Uploads, images that no other text names, vectors of the texts, and what was quoted from them."""
+    told = {"id": "pic", "prompt": "See ![x](https://a.example/x.png)", "completion_a": "![y](https://a.example/y.png)",
+            "completion_b": "no", "metadata": {"author": "Anna"}}  # fmt: skip
+    upload = importing.start_import(project, io.BytesIO(json.dumps(told).encode()), by=None, wake=False)
+    ledger.execute(upload.pk)
+    other = make_comparison(project, prompt="Also ![x](https://a.example/x.png)")
+    Image.objects.filter(project=project).delete()  # the import noted them as waiting
+    make_image(project, "https://a.example/x.png")
+    gone = make_image(project, "https://a.example/y.png", artifact=store.put(b"another picture", "image/png"))
+    comparison = Comparison.objects.get(external_id="pic")
+    judge = make_judge(project)
+    call = make_call(judge, comparison, -1, raw="See x: no is better")
+    encoder = Encoder.objects.create(spec="tiny", fingerprint="tiny", dimension=2)
+    CompletionVector.objects.create(completion=comparison.completion_a, encoder=encoder, vector=[1, 0])
+    ComparisonVector.objects.create(
+        comparison=comparison, encoder=encoder, prompt=1, completion_a=1, completion_b=2, vector=[1, 0]
+    )
+    withdraw(comparison)
+    comparison.refresh_from_db()
+    call.refresh_from_db()
+    assert (comparison.metadata, call.raw) == ({}, "")
+    assert not Artifact.objects.filter(pk=upload.params["artifact"]).exists()
+    assert not store.path_of(upload.params["artifact"]).exists()
+    assert set(Image.objects.values_list("source", flat=True)) == {"https://a.example/x.png"}
+    assert not store.path_of(gone.artifact_id or "").exists()
+    assert not CompletionVector.objects.exists()
+    assert not ComparisonVector.objects.exists()
+    assert other.prompt.messages[0]["content"].startswith("Also")
 
 
 def test_a_preview_says_what_would_go_and_alters_nothing(project: Project) -> None:
