@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -57,7 +58,7 @@ class NoiseRule(_Table):
         _expect_one_of("noise.treatment", self.treatment, ("current", "none"))
         if self.method is None and self.max_score is None:
             return
-        _expect("noise.method", self.method in NOISE_METHODS, f"one of {', '.join(NOISE_METHODS)}", self.method)
+        _expect_one_of("noise.method", self.method, tuple(NOISE_METHODS))
         _expect("noise.max_score", self.max_score is not None, "a value", "no such field")
         _expect_share("noise.max_score", self.max_score)
 
@@ -129,6 +130,7 @@ class BalanceRule(_Table):
 
     def __post_init__(self) -> None:
         _expect("balance.by", isinstance(self.by, str) and bool(self.by), "side, length, source or a key", self.by)
+        _expect_storable("balance.by", self.by)
         _expect_number("balance.most", self.most)
         share = isinstance(self.most, float)
         holds = 0 < self.most < 1 if share else self.most >= 1
@@ -237,6 +239,7 @@ class Recipe(_Table):
 
     def _check_aspect(self, aspect: str) -> None:
         _expect("aspect", isinstance(aspect, str) and bool(aspect.strip()), "the key of an aspect", aspect)
+        _expect_storable("aspect", aspect)
         if self.noise is not None and self.noise.method is not None:
             raise ValueError("noise", "no scores beside an aspect, as they doubt the preference overall", aspect)
 
@@ -364,6 +367,9 @@ def _listed(name: str, value: object, kind: Any = str) -> tuple[Any, ...]:
     items = tuple(value) if isinstance(value, list | tuple) else ()
     for item in items:
         _expect(name, isinstance(item, kind), "a list of text" if kind is str else "a list of texts or numbers", item)
+        _expect(name, not isinstance(item, float) or math.isfinite(item), "finite numbers", item)
+        if isinstance(item, str):
+            _expect_storable(name, item)
     return items
 
 
@@ -371,6 +377,7 @@ def _check_where(where: Mapping[str, tuple[Scalar, ...]]) -> None:
     _expect("where", bool(where), "keys with their values", "an empty table")
     for key, values in where.items():
         _expect("where", bool(key), "keys that are not empty", key)
+        _expect_storable("where", key)
         _expect(f"where.{key}", bool(values), "some values, as without any nothing could be kept", "an empty list")
 
 
@@ -381,6 +388,12 @@ def _expect(name: str, holds: bool, expected: str, got: object) -> None:
 
 def _expect_one_of(name: str, value: object, allowed: Sequence[str]) -> None:
     _expect(name, value in allowed, f"one of {', '.join(allowed)}", value)
+
+
+def _expect_storable(name: str, text: str) -> None:
+    """No database holds a NUL, and no file half of a surrogate pair."""
+    holds = "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    _expect(name, holds, "text without NUL and lone surrogates", text)
 
 
 def _expect_number(name: str, value: object) -> None:
