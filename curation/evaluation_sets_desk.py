@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from tiebreak.accounts.roles import Can
 
@@ -50,7 +51,8 @@ def add(desk: Desk) -> HttpResponse:
                 filename=given["file"].name,
                 by=desk.user,
             )
-            desk.say(gettext("%(name)s has %(n)s texts.") % {"name": row.name, "n": row.texts})
+            told = ngettext("%(name)s has %(n)s text.", "%(name)s has %(n)s texts.", row.texts)
+            desk.say(told % {"name": row.name, "n": row.texts})
             return desk.go("evaluation-sets")
     return _page(desk, form, status=422)
 
