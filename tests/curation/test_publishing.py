@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
 def version() -> DatasetVersion:
     project = make_project("chat", overlap=3)
     for i in range(12):
-        make_judgements(make_comparison(project, f"c{i:02d}", prompt=f"frage {i} 日本"), "AAB")
-    recipe = {"split": {"train": 0.4, "validation": 0.3, "test": 0.3}}
+        make_judgements(make_comparison(project, f"c{i:02d}", prompt=f"frage {i} 日本"), "AAB" if i % 3 else "TTT")
+    recipe = {"split": {"train": 0.4, "validation": 0.3, "test": 0.3}, "ties": "keep"}
     started = building.start("prefs", project, recipe, by=None, wake=False)
     ledger.execute(started.run_id or 0)
     started.refresh_from_db()
@@ -65,11 +65,13 @@ def test_card_and_files_arrive_without_the_protected_split_and_the_card_names_no
 ) -> None:
     told = push(private=True)
     assert there.private == {"lab/prefs": True}
-    assert set(there.files) == {"README.md", "train.parquet", "validation.parquet"}
+    data = set(version.files.exclude(split="test").values_list("name", flat=True))
+    assert {"train.parquet", "validation.parquet"} < data, "and rows without a side"
+    assert set(there.files) == {"README.md", *data}
     assert pq.read_table(io.BytesIO(there.files["train.parquet"])).num_rows == version.counts["train"]
     front = yaml.safe_load(there.files["README.md"].decode().split("---\n")[1])
-    paths = [path for config in front["configs"] for data in config["data_files"] for path in [data["path"]]]
-    assert sorted(paths) == ["train.parquet", "validation.parquet"]
+    paths = [named["path"] for config in front["configs"] for named in config["data_files"]]
+    assert set(paths) == data
     assert there.files["README.md"].decode().endswith(version.card.split("---\n", 2)[2])
     assert told["commit"] == f"{1:040x}"
     event = Event.objects.get(verb="dataset.published")
