@@ -333,7 +333,8 @@ def read(text: str) -> Recipe:
 def keys_of(project: Project) -> dict[str, list[str]]:
     """Keys of the metadata with some of their values, as the first comparisons have them."""
     found: dict[str, dict[str, None]] = {}
-    some = Comparison.objects.filter(project=project).order_by("pk").values_list("metadata", flat=True)[:LOOKED_AT]
+    ordered = Comparison.objects.filter(project=project).order_by("external_id")  # as an index has them
+    some = ordered.values_list("metadata", flat=True)[:LOOKED_AT]
     for metadata in some:
         for key, value in metadata.items():
             if isinstance(value, str | int | float) and len(str(value)) <= 40:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -149,11 +149,19 @@ def _opened(desk: Desk) -> RecipeForm:
     counted = _counted(desk.project, query.get("count", ""))
     if counted is not None:
         given = counted.params
-        return RecipeForm(project=desk.project, recipe=Recipe.from_dict(given["recipe"]), name=given.get("name", ""))
+        return RecipeForm(project=desk.project, recipe=_readable(given["recipe"]), name=given.get("name", ""))
     found = _version(desk.project, query.get("from", ""))
     if found is not None:
-        return RecipeForm(project=desk.project, recipe=Recipe.from_dict(found.recipe), name=found.dataset.name)
+        return RecipeForm(project=desk.project, recipe=_readable(found.recipe), name=found.dataset.name)
     return RecipeForm(project=desk.project, name=query.get("name", ""))
+
+
+def _readable(stored: Mapping[str, Any]) -> Recipe | None:
+    """None where a release since then refuses it."""
+    try:
+        return Recipe.from_dict(stored)
+    except ValueError:
+        return None
 
 
 def _counted(project: Project, pk: str) -> Run | None:
@@ -189,13 +197,14 @@ def _outlined(project: Project, form: RecipeForm) -> Outlined:
         return Outlined()
     run, counts = previewing.counted(project, asked)
     try:
-        counts = counts or previewing.outline(project, asked)
+        if counts is None or counts.total <= previewing.LIMIT:  # so few are counted as they are now
+            counts = previewing.outline(project, asked)
     except DomainError as error:
         form.blame(error)
         return Outlined(asked)
     before = _version(project, form.cleaned_data.get("name", ""))
-    changes = diff(Recipe.from_dict(before.recipe), asked) if before else ()
-    return Outlined(asked, counts, run, before, changes)
+    was = _readable(before.recipe) if before else None
+    return Outlined(asked, counts, run, before if was else None, diff(was, asked) if was else ())
 
 
 def _page(desk: Desk, form: RecipeForm, outlined: Outlined | None = None, status: int = 200) -> HttpResponse:

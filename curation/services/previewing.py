@@ -72,16 +72,17 @@ def outline(
     project: Project,
     recipe: Recipe,
     *,
-    limit: int = LIMIT,
+    limit: int | None = None,
     said: Callable[[int], None] = lambda done: None,
     spool: Spool | None = None,
 ) -> Outline:
-    """Follow the recipe over all comparisons, or over `limit` of them drawn by a hash of their ids: always the same.
+    """Follow the recipe over all comparisons, or over `limit` of them, drawn by a hash of their ids: always the same.
     `said` is told how many were looked at; `spool` is where kept rows wait, if not in memory.
 
     Of a sample, consensus and rules across rows know the sample alone: duplicates are then fewer than there are.
     Raises Invalid, naming the field, where the recipe could not be built here.
     """
+    limit = LIMIT if limit is None else limit
     total = Comparison.objects.filter(project=project).exclude(status=Comparison.Status.WITHDRAWN).count()
     ids = None
     if total > limit:

@@ -148,7 +148,7 @@ def test_a_recipe_that_leaves_nothing_cannot_be_built_and_says_so() -> None:
 def test_of_many_comparisons_a_sample_is_told_with_its_interval_until_all_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(previewing.outline, "__kwdefaults__", {**previewing.outline.__kwdefaults__, "limit": 5})
+    monkeypatch.setattr(previewing, "LIMIT", 5)
     project, client, _ = judged(20)
     text = look(client, project)
     assert "From 5 of 20 comparisons" in text
@@ -247,6 +247,14 @@ def test_a_project_without_judgements_says_what_is_missing() -> None:
     build.make_comparison(project)
     text = look(signed_in(build.make_member(project, Role.CURATOR)), project)
     assert "There are no judgements to build from yet." in text
+
+
+def test_a_version_whose_recipe_is_refused_by_now_leaves_the_fields_as_they_are_by_themselves() -> None:
+    project, client, _ = judged()
+    build.make_version(project, list(project.comparisons.all()), name="prefs", recipe={"gone": 1})
+    page = client.get(reverse("recipe", args=[project.slug]), {"from": "prefs@1"})
+    assert page.context["form"]["method"].value() == "dawid-skene"
+    assert "Since prefs@1" not in look(client, project)
 
 
 def test_keys_of_the_metadata_are_offered_with_their_values() -> None:
