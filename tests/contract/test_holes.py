@@ -227,7 +227,13 @@ def poison(stage: Stage) -> None:
     DroppedRow.objects.create(version=fresh, comparison=world.comparison, rule=MARKUP[:64], cause=MARKUP)
     DatasetVersion.objects.filter(pk=fresh.pk).update(
         status="ready", rows_sha256="3" * 64, counts={MARKUP: 1}, dropped={MARKUP: 1}, card=MARKUP,
-        statistics={"rows": 1, "sources": {MARKUP: 1}}, code_version=MARKUP[:64],
+        statistics={
+            "rows": 1,
+            "sources": {MARKUP: 1},
+            "bias": {"generator": [{"label": MARKUP, "value": 1, "low": 0.9, "high": 1, "n": 9, "reason": MARKUP}]},
+            "cautions": [{"name": "author", "values": {"name": MARKUP, "share": MARKUP}}],
+        },
+        code_version=MARKUP[:64],
     )  # fmt: skip
     world.model.config, world.model.training = {MARKUP: MARKUP}, {MARKUP: MARKUP}
     world.model.save()
