@@ -234,6 +234,15 @@ def test_the_recipe_is_the_cause_where_nothing_else_differs(project: Project) ->
     assert [tuple(change) for change in between(earlier, later).recipe] == [("target", "soft", "tie-aware")]
 
 
+def test_the_method_that_the_data_chose_is_named_where_it_is_another(project: Project) -> None:
+    make_judgements(make_comparison(project, "c1"), "AA")
+    earlier, later = build(project), build(project, ALL_TRAIN | {"target": "tie-aware"})
+    later.recipe = earlier.recipe  # as if the data alone had chosen anew
+    later.statistics = later.statistics | {"consensus": {"method": "dawid-skene"}}
+    row = only(earlier, later)
+    assert (row.because, row.cause) == ("fit", "fitted by dawid-skene, and before by majority")
+
+
 def test_a_row_without_a_side_is_no_flip(project: Project) -> None:
     comparison = make_comparison(project, "c1")
     make_judgements(make_comparison(project, "kept"), "A")

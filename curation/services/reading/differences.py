@@ -330,7 +330,11 @@ class _Pair:
             return "judgements", gettext("others judged it")
         if _change(old, "deidentify") != _change(new, "deidentify"):
             return "deidentified", gettext("other parts of its texts were taken out")
-        return self._by_recipe("", gettext("the same judgements, fitted with others that came"))
+        was, now = _method(self.earlier), _method(self.later)
+        otherwise = gettext("the same judgements, fitted with others that came")
+        if was != now:  # chosen by the data, under the same recipe
+            otherwise = gettext("fitted by %(now)s, and before by %(was)s") % {"now": now, "was": was}
+        return self._by_recipe("", otherwise)
 
     def _by_recipe(self, table: str, otherwise: str) -> tuple[str, str]:
         """The recipes differ, in a table where one is named; else the words given."""
@@ -338,6 +342,12 @@ class _Pair:
         if names:
             return "recipe", gettext("the recipes differ in %(fields)s") % {"fields": ", ".join(names)}
         return "fit", otherwise
+
+
+def _method(version: DatasetVersion) -> str:
+    """Of the consensus, as it was chosen where the recipe left it to the data."""
+    told = version.statistics.get("consensus") or {}
+    return str(told.get("method") or version.recipe.get("method", ""))
 
 
 def _state(values: Sequence[Any]) -> tuple[State | None, dict[str, Any]]:
