@@ -78,13 +78,16 @@ def rows_digest(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def write_parquet(
-    path: Path | str,
+    path: Path | str | Any,
     rows: Iterable[Mapping[str, Any]],
     *,
     schema: pa.Schema = SCHEMA,
     row_group_rows: int = ROW_GROUP_ROWS,
 ) -> int:
-    """Write rows as zstd Parquet, holding one row group at a time; returns their number. No rows: an empty table."""
+    """Write rows as zstd Parquet, holding one row group at a time; returns their number. No rows: an empty table.
+
+    `path` may be what is open for writing, too.
+    """
     if row_group_rows < 1:
         raise ValueError("row_group_rows", "1 or more", row_group_rows)
     written = 0

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
+import pyarrow as pa
 
 from annotate.models import Judgement
 from curation.exports import spreadsheet
-from curation.exports.files import wire_line
+from curation.exports.files import wire_line, write_parquet
 from curation.exports.formats import (
     FORMATS,
     FormatOptions,
@@ -220,8 +221,10 @@ class Layout:
     """How the files of a folder are cut and packed."""
 
     gzip: bool = False
+    parquet: bool = False
+    """A format's records as a typed table, in place of lines."""
     shard_bytes: int = SHARD_BYTES
-    """Of what is written into a file before it is packed; a line is never cut in two."""
+    """Of lines, before they are packed; none is cut in two."""
 
 
 def export_to(
@@ -273,6 +276,11 @@ def _check_layout(format: str, layout: Layout, *, undecided: bool) -> None:
             "gzip, undecided: Parquet files are copied as they were built: packed, and rows of no side in their own.",
             field="format",
         )
+    if layout.parquet and (layout.gzip or format in (PARQUET, CSV) or (undecided and format == "native")):
+        raise Invalid(
+            "parquet: packs by itself, is no spreadsheet, and has one kind of rows: --format parquet copies all kinds.",
+            field="format",
+        )
     if format not in (PARQUET, CSV):
         _format(format)
 
@@ -294,10 +302,21 @@ def _told(
         lines_as = "native" if format == CSV else format
         asked = asked_for(version, format=lines_as, split=split, undecided=undecided)
         left_out += asked.left_out()
-        kind = SHEET if format == CSV else LINES
         made = _cells(asked) if format == CSV else stream(asked, format=format)
-        written += _sharded(folder, split, kind, _shards(made, layout.shard_bytes), packed=layout.gzip)
+        written += _sharded(folder, split, _shards(made, layout.shard_bytes), *_filler(format, layout))
     return written, left_out
+
+
+Filler = Callable[[Path, Iterable[bytes]], dict[str, Any]]
+
+
+def _filler(format: str, layout: Layout) -> tuple[str, Filler]:
+    """The ending of the files, and what writes one."""
+    kind = SHEET if format == CSV else LINES
+    if not layout.parquet:
+        return f"{kind.suffix}.gz" if layout.gzip else kind.suffix, partial(_fill, kind=kind, packed=layout.gzip)
+    name, options = _format(format)
+    return PARQUET, partial(_fill_table, schema=converter(name).schema(options))
 
 
 def _cells(asked: Asked) -> Iterator[bytes]:
@@ -326,16 +345,15 @@ def _shards(blocks: Iterator[bytes], most: int) -> Iterator[Iterator[bytes]]:
 
 
 def _sharded(
-    folder: Path, split: str, kind: Kind, shards: Iterator[Iterator[bytes]], *, packed: bool
+    folder: Path, split: str, shards: Iterator[Iterator[bytes]], ending: str, fill: Filler
 ) -> list[dict[str, Any]]:
     """A split's files: named by their place and number where there is more than one, which is known at the end."""
     parts: list[tuple[Path, dict[str, Any]]] = []
-    ending = f"{kind.suffix}.gz" if packed else kind.suffix
     try:
         for n, shard in enumerate(shards):
             part = folder / f".{split}-{n:05d}.{ending}.part"
             parts.append((part, {}))
-            parts[-1][1].update(_fill(part, shard, kind, packed=packed))
+            parts[-1][1].update(fill(part, shard))
         written = []
         for n, (part, facts) in enumerate(parts):
             name = f"{split}-{n:05d}-of-{len(parts):05d}" if len(parts) > 1 else split
@@ -371,9 +389,9 @@ def _write(path: Path, blocks: Iterator[bytes]) -> dict[str, Any]:
     return {"path": str(path), **facts, "split": None, "rows": 0}
 
 
-def _fill(part: Path, blocks: Iterable[bytes], kind: Kind | None = None, *, packed: bool = False) -> dict[str, Any]:
+def _fill(part: Path, blocks: Iterable[bytes], *, kind: Kind = LINES, packed: bool = False) -> dict[str, Any]:
     """Write a file to the disk; its rows, bytes and hash. Packed without a time or a name: the same bytes again."""
-    kind, rows = kind or LINES, 0
+    rows = 0
     with part.open("wb") as file:
         hashing = store.Hashing(file)
         target: Any = gzip.GzipFile("", "wb", 6, hashing, mtime=0) if packed else hashing
@@ -383,6 +401,17 @@ def _fill(part: Path, blocks: Iterable[bytes], kind: Kind | None = None, *, pack
             target.write(block)
         if packed:
             target.close()
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": hashing.size, "sha256": hashing.digest.hexdigest(), "rows": rows}
+
+
+def _fill_table(part: Path, blocks: Iterable[bytes], *, schema: pa.Schema) -> dict[str, Any]:
+    """`_fill`, as a table."""
+    records = (orjson.loads(line) for block in blocks for line in block.splitlines())
+    with part.open("wb") as file:
+        hashing = store.Hashing(file)
+        rows = write_parquet(hashing, records, schema=schema)
         file.flush()
         os.fsync(file.fileno())
     return {"bytes": hashing.size, "sha256": hashing.digest.hexdigest(), "rows": rows}

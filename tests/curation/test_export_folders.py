@@ -10,10 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from django.core.management import call_command
 
 from curation.exports.files import ndjson_line
+from curation.exports.schema import OPTIONAL
 from curation.models import DatasetVersion
 from curation.services import exporting
 from curation.services.exporting import Layout, export_to
@@ -69,6 +71,20 @@ def test_packed_lines_are_the_same_bytes_at_any_time(
     assert made[0].read_bytes() == made[1].read_bytes()
     plain = b"".join(exporting.lines(version, format="trl", split="train"))
     assert gzip.decompress(made[0].read_bytes()) == plain
+
+
+@pytest.mark.parametrize("format", [name for name in exporting.NAMES if name not in ("helpsteer2", "axolotl-reward")])
+def test_a_formats_records_are_written_as_a_table_too(version: DatasetVersion, tmp_path: Path, format: str) -> None:
+    told = export_to(version, format=format, folder=tmp_path, layout=Layout(parquet=True))
+    (path,) = files_of(told)
+    assert path.name == "train.parquet"
+    table = pq.ParquetFile(path)
+    lines = [json.loads(line) for line in exporting.lines(version, format=format, split="train")]
+    absent = dict.fromkeys(OPTIONAL) if format == "native" else {}
+    assert table.read().to_pylist() == [absent | line for line in lines]
+    assert table.metadata.row_group(0).column(0).compression == "ZSTD"
+    (file,) = (file for file in told["files"] if file["split"] == "train")
+    assert (file["rows"], file["sha256"]) == (len(lines), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_llama_factory_is_told_of_every_shard(
@@ -136,6 +152,9 @@ def test_a_disk_that_fills_leaves_whole_files_and_no_other(
         ({"format": "\x00"}, "format"),
         ({"format": "parquet", "layout": Layout(gzip=True)}, "format"),
         ({"format": "trl", "layout": Layout(shard_bytes=0)}, "shard_bytes"),
+        ({"format": "trl", "layout": Layout(gzip=True, parquet=True)}, "format"),
+        ({"format": "csv", "layout": Layout(parquet=True)}, "format"),
+        ({"format": "native", "undecided": True, "layout": Layout(parquet=True)}, "format"),
     ],
 )
 def test_what_cannot_be_is_refused_before_there_is_a_folder(

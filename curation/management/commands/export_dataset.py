@@ -20,6 +20,7 @@ class Command(VerbCommand):
         )
         parser.add_argument("--to", type=Path, required=True, help="a folder; made where it is missing")
         parser.add_argument("--gzip", action="store_true", help="pack the lines")
+        parser.add_argument("--parquet", action="store_true", help="the format's records as tables, not as lines")
         parser.add_argument(
             "--shard-mb", type=int, default=exporting.SHARD_BYTES >> 20, help="begin another file after so many MiB"
         )
@@ -33,7 +34,7 @@ class Command(VerbCommand):
             format=format,
             folder=to,
             undecided=options["undecided"],
-            layout=exporting.Layout(gzip=options["gzip"], shard_bytes=options["shard_mb"] << 20),
+            layout=exporting.Layout(options["gzip"], options["parquet"], options["shard_mb"] << 20),
         )
 
     def tell(self, result: Mapping[str, Any]) -> str:
