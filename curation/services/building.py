@@ -33,7 +33,7 @@ from tiebreak.runs.models import Run
 
 from . import tracing
 from .describing import Outcome, describe
-from .evaluation_sets import contamination_of
+from .evaluation_sets import contamination_of, named
 from .material import Material
 from .material import pseudonym as pseudonym
 from .material import public_name as public_name
@@ -48,6 +48,7 @@ def start(name: str, project: Project, recipe: Mapping[str, Any], *, by: Any, wa
     """A new version, still building, and its run. Checks the recipe first; locks the dataset for its number."""
     with told():
         parsed = Recipe.from_dict(recipe)
+    named(project, parsed)  # a set that is not there would fail the run anyway
     as_json = json.loads(json.dumps(parsed.to_dict()))
     digest = hashlib.sha256(json.dumps(as_json, sort_keys=True).encode()).hexdigest()
     with transaction.atomic():

@@ -108,21 +108,24 @@ def listed(project: Project) -> list[tuple[EvaluationSet, Sequence[DatasetVersio
     return [(row, using.get(row.name, ())) for row in rows]
 
 
+def named(project: Project, recipe: Recipe) -> list[EvaluationSet]:
+    """The sets that the recipe names, by name. Raises Invalid for one that is not there."""
+    wanted = set(recipe.decontaminate.against if recipe.decontaminate else ())
+    rows = {row.name: row for row in EvaluationSet.objects.filter(project=project)} if wanted else {}
+    for name in sorted(wanted - set(rows)):
+        expected = f"an evaluation set of this project (there are: {', '.join(rows) or 'none yet'})"
+        raise Invalid(
+            f"decontaminate.against: expected {expected}, got {name!r}.", field="decontaminate.against", code="no_set"
+        )
+    return [rows[name] for name in sorted(wanted)]
+
+
 def contamination_of(project: Project, recipe: Recipe) -> Contamination | None:
     """What the recipe's rows are held against; None where it names no set. Raises Invalid for one that is not there."""
-    rule = recipe.decontaminate
-    if rule is None:
+    if recipe.decontaminate is None:
         return None
-    rows = {row.name: row for row in EvaluationSet.objects.filter(project=project)}
-    for name in rule.against:
-        if name not in rows:
-            expected = f"an evaluation set of this project (there are: {', '.join(rows) or 'none yet'})"
-            raise Invalid(
-                f"decontaminate.against: expected {expected}, got {name!r}.",
-                field="decontaminate.against",
-                code="no_set",
-            )
-    return Contamination({name: texts_of(rows[name]) for name in sorted(set(rule.against))}, words=rule.words)
+    sets = {row.name: texts_of(row) for row in named(project, recipe)}
+    return Contamination(sets, words=recipe.decontaminate.words)
 
 
 def texts_of(row: EvaluationSet) -> Iterator[str]:

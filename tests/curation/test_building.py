@@ -206,6 +206,7 @@ def test_a_balance_that_nothing_can_have_fails_by_its_field() -> None:
 def test_an_evaluation_set_that_is_not_there_is_refused_by_name() -> None:
     with pytest.raises(Invalid, match="gsm8k"):
         build(make_world(("AAB",)), {"decontaminate": {"against": ["gsm8k"]}})
+    assert not DatasetVersion.objects.exists()  # nothing was begun
 
 
 def test_what_repeats_an_evaluation_set_can_be_looked_up_with_its_cause() -> None:
