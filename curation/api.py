@@ -30,6 +30,7 @@ from tiebreak.api.idempotency import idempotent
 from tiebreak.api.negotiation import TakeIt
 from tiebreak.api.permissions import Scoped, project_for, visible_projects
 from tiebreak.api.ranges import knows, serve
+from tiebreak.api.throttles import streamed
 from tiebreak.core.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, Stale
 from tiebreak.core.models import record
 from tiebreak.runs import store
@@ -175,10 +176,10 @@ class RowsView(RowsOf):
         if (expected := request.headers.get("If-Match", "*")) not in ("*", etag):
             raise Stale("Rows were taken back since that ETag: begin again.", code="rows_changed", expected=expected)
         lines = exporting.stream(asked, format=format, skip=int(cursor))
+        headers = {**_told(asked, exporting.count(asked, format=format)), "ETag": etag}
+        body = streamed(request, lines)
         audited(request, "dataset.read", asked.version, split=asked.split, format=format)
-        return StreamingHttpResponse(
-            lines, content_type=NDJSON, headers={**_told(asked, exporting.count(asked, format=format)), "ETag": etag}
-        )
+        return StreamingHttpResponse(body, content_type=NDJSON, headers=headers)
 
 
 class RemovedView(RowsOf):
@@ -199,7 +200,8 @@ class RemovedView(RowsOf):
         if asked.since is None:
             raise Invalid("since: expected the version that your copy is of.", field="since")
         lines = (wire_line({"id": id_, "withdrawn": withdrawn}) for id_, withdrawn in asked.removed())
-        return StreamingHttpResponse(lines, content_type=NDJSON, headers=_told(asked))
+        headers = _told(asked)
+        return StreamingHttpResponse(streamed(request, lines), content_type=NDJSON, headers=headers)
 
 
 class RowView(VersionView):

@@ -24,6 +24,7 @@ from tests.build import make_comparison, make_judgement, make_member, make_proje
 from tests.curation.exports.rows import message, row, tied
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Role
+from tiebreak.api.throttles import STREAMS
 from tiebreak.core.models import Event
 from tiebreak.runs import store
 
@@ -492,6 +493,26 @@ def test_a_stream_counts_as_a_request_and_is_refused_before_its_first_byte(
     assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert b"chosen" not in body_of(answers[-1])
+
+
+def test_a_token_has_so_many_streams_at_once_and_closed_ones_do_not_count(
+    reader: Client, curator: User, project: Project
+) -> None:
+    freeze(project, [a_row("c1")])
+    for _ in range(3):
+        for _ in range(STREAMS):
+            body_of(reader.get(here() + "rows/"))  # read to the end, and closed
+    opened = [reader.get(here() + "rows/") for _ in range(STREAMS)]
+    refused = reader.get(here() + "rows/")
+    assert_problem(refused, 429, "throttled")
+    assert refused.headers["Retry-After"] == "6"
+    assert reader.get(here() + "rows/?format=none").status_code == 422  # what is refused opens none
+    other = bearer(make_token(curator, "export"))
+    assert ids(rows_of(other.get(here() + "rows/"))) == ["c1"]
+    for close in opened[0]._resource_closers:  # what a server calls when the client has gone
+        close()
+    assert ids(rows_of(reader.get(here() + "rows/"))) == ["c1"]
+    assert [ids(rows_of(answer)) for answer in opened[1:]] == [["c1"]] * (STREAMS - 1)
 
 
 # --- over a real socket -----------------------------------------------------------------------------------------------

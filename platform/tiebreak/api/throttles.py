@@ -1,12 +1,14 @@
-"""Requests per minute for each token, or each signed-in user."""
+"""Requests per minute for each token, or each signed-in user; and streams at once, since each holds a thread."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, cast
 
 from django.core.cache import cache
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
@@ -14,6 +16,9 @@ from tiebreak.accounts.models import ApiToken
 from tiebreak.core.cache import ForgivingRedisCache
 
 SHARE: Final = 60  # a process takes a sixtieth of the rate at a time, so most requests ask nobody
+
+STREAMS: Final = 8  # at once for each token: half of a web server's threads
+STREAM_COUNTED: Final = 600  # seconds, after which what a killed process had open is forgotten
 
 
 class Taken(NamedTuple):
@@ -65,6 +70,32 @@ class PerToken(SimpleRateThrottle):
     def wait(self) -> float:
         """Seconds until the window ends."""
         return max(0.0, self.left)
+
+
+class Stream:
+    """Blocks of a long answer, which counts from when it is made until the server closes the response."""
+
+    def __init__(self, blocks: Iterator[bytes], key: str) -> None:
+        self.blocks, self.key, self.closed = blocks, key, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.blocks
+
+    def close(self) -> None:
+        if not self.closed:
+            cast(ForgivingRedisCache, cache).add_up(self.key, -1, seconds=STREAM_COUNTED)
+        self.closed = True
+
+
+def streamed(request: Request, blocks: Iterator[bytes]) -> Stream:
+    """The body of a streaming response. Raises Throttled where this token has as many open as it may."""
+    key = f"streams:{request.auth.pk if isinstance(request.auth, ApiToken) else f'user:{request.user.pk}'}"
+    body = Stream(blocks, key)
+    total, _ = cast(ForgivingRedisCache, cache).add_up(key, 1, seconds=STREAM_COUNTED)
+    if total > STREAMS:
+        body.close()
+        raise Throttled(wait=5, detail=f"At most {STREAMS} streams at once for each token: take the files instead.")
+    return body
 
 
 def _forget(now: float, most: int = 1000) -> None:
