@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from curation.exports.facts import Statistics
-from curation.exports.following import count_dropped, follow, raters_of
+from curation.exports.following import Made, count_dropped, follow, raters_of
 from curation.exports.recipe import Recipe
 from curation.exports.rules import Dropped
 from curation.models import Dataset, DatasetVersion, VersionContribution
@@ -130,20 +130,10 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
     total, raters, statistics = material.count(), raters_of(recipe), Statistics()
     contamination = contamination_of(project, recipe)
 
-    def said(done: int) -> None:
-        execution.progress(done, total, note="following the recipe")
-
     with FileSpool(settings.ENV.data_dir / "spool") as spool, Writer(execution, version, recipe, total) as writer:
-        followed = follow(recipe, material.candidates(said), contamination=contamination, spool=spool, raters=raters)
-        with told():
-            for made in followed:
-                if isinstance(made, Dropped):
-                    writer.drop(made)
-                    continue
-                writer.add(made)
-                statistics.add(made.row)
-                if writer.position % SAID == 0:
-                    execution.progress(total, total, note=f"writing row {writer.position}")
+        candidates = material.candidates(lambda done: execution.progress(done, total, note="following the recipe"))
+        followed = follow(recipe, candidates, contamination=contamination, spool=spool, raters=raters)
+        _write(execution, followed, writer, statistics)
         if writer.position == 0:
             why = f"{total} comparisons, dropped by {reasons(writer.dropped)}"
             raise Invalid(f"The recipe leaves no row: {why}.", code="no_rows")
@@ -162,6 +152,18 @@ def _build(execution: Execution, version: DatasetVersion) -> None:
     )
     _finish(execution, version, outcome, material, writer, statistics)
     execution.progress(total, total)
+
+
+def _write(execution: Execution, followed: Iterable[Made | Dropped], writer: Writer, statistics: Statistics) -> None:
+    with told():
+        for made in followed:
+            if isinstance(made, Dropped):
+                writer.drop(made)
+                continue
+            writer.add(made)
+            statistics.add(made.row)
+            if writer.position % SAID == 0:
+                execution.progress(execution.run.done, note=f"writing row {writer.position}")
 
 
 def _contribute(execution: Execution, version: DatasetVersion, material: Material, writer: Writer) -> None:
