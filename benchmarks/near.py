@@ -150,7 +150,7 @@ def told(first: Sequence[int], made: Made) -> dict[str, float]:
     return checked(Near(array, np.where(array < 0, np.nan, 1.0)), made)
 
 
-def compare(n: int, few: int) -> dict[str, dict[str, float]]:
+def compare(few: int) -> dict[str, dict[str, float]]:
     """Each way on the first few texts: rows a second, recall, precision."""
     made = Made(few)
     texts = list(made)
@@ -160,6 +160,7 @@ def compare(n: int, few: int) -> dict[str, dict[str, float]]:
         try:
             seconds, first = way(texts)
         except ImportError:
+            print(f"\n{name} is not installed: pip install -e '.[bench]' for the comparison")
             continue
         ways[name] = told(first, made) | {"rows/s": few / seconds}
     return ways
@@ -201,7 +202,7 @@ def main() -> None:
     }
     for name, value in figures.items():
         print(f"{name:<36}{value:>14,.4g}" if isinstance(value, float) else f"{name:<36}{value:>14,}")
-    ways = compare(n, few)
+    ways = compare(few)
     print(f"\n{'on ' + format(few, ',') + ' rows':<20}{'rows/s':>10}{'recall':>10}{'precision':>12}")
     for name, way in ways.items():
         print(f"{name:<20}{way['rows/s']:>10,.0f}{way['recall, left out']:>10.4f}{way['precision']:>12.4f}")
