@@ -330,7 +330,7 @@ class _Pair:
             return "judgements", gettext("others judged it")
         if _change(old, "deidentify") != _change(new, "deidentify"):
             return "deidentified", gettext("other parts of its texts were taken out")
-        was, now = _method(self.earlier), _method(self.later)
+        was, now = method_of(self.earlier), method_of(self.later)
         otherwise = gettext("the same judgements, fitted with others that came")
         if was != now:  # chosen by the data, under the same recipe
             otherwise = gettext("fitted by %(now)s, and before by %(was)s") % {"now": now, "was": was}
@@ -344,7 +344,7 @@ class _Pair:
         return "fit", otherwise
 
 
-def _method(version: DatasetVersion) -> str:
+def method_of(version: DatasetVersion) -> str:
     """Of the consensus, as it was chosen where the recipe left it to the data."""
     told = version.statistics.get("consensus") or {}
     return str(told.get("method") or version.recipe.get("method", ""))

@@ -28,6 +28,8 @@ from curation.models import (
 )
 from curation.services import budgeting
 
+from .differences import method_of
+
 D = TypeVar("D", Adjudication, NoiseDecision, RoutingDecision)
 
 
@@ -124,6 +126,11 @@ class RowPage:
     def native(self) -> dict[str, Any]:
         """The row as the version has it."""
         return self.row.row if self.row else {}
+
+    @property
+    def method(self) -> str:
+        """Of the consensus that the version was built with."""
+        return method_of(self.version)
 
     @property
     def strength(self) -> float | None:
