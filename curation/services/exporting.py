@@ -131,11 +131,11 @@ def stream(asked: Asked, *, format: str = "native", skip: int = 0) -> Iterator[b
 
 
 def lines(
-    version: DatasetVersion, *, format: str = "native", split: str | None = None, undecided: bool = False
+    version: DatasetVersion, *, format: str = "native", split: str | None = None, undecided: bool = False, skip: int = 0
 ) -> Iterator[bytes]:
-    """Each line of a version in a format."""
+    """Each line of a version in a format, after the first `skip`."""
     asked = asked_for(version, format=format, split=split, undecided=undecided)
-    for some in stream(asked, format=format):
+    for some in stream(asked, format=format, skip=skip):
         yield from some.splitlines(keepends=True)
 
 
