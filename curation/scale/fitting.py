@@ -7,6 +7,7 @@ out, but for the order in which sums are added up.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from curation.scale.engine import Engine
 from curation.scale.partitions import Loaded, Part, load, raters_of, votes_of
 from curation.stats.aggregation import latent
 from curation.stats.aggregation.contract import TINY, check_iteration
-from curation.stats.aggregation.dawid_skene import Confusions, shares
+from curation.stats.aggregation.dawid_skene import MAX_ITER, Confusions, shares
 from curation.stats.votes import FloatArray, K, Votes
 
 
@@ -38,7 +39,6 @@ class Fitted(NamedTuple):
 
 
 DEPTH: Final = 10  # earlier steps that a leap is made of
-KEPT: Final = 6  # those that are kept of them when it was refused
 RIDGE: Final = 1e-10  # keeps the equations of a leap solvable where earlier steps say the same
 
 
@@ -63,7 +63,7 @@ class _Point(NamedTuple):
 
 
 def dawid_skene(
-    parts: Sequence[Part], engine: Engine, *, max_iter: int = 2000, tol: float = 1e-6, smoothing: float = 1.0
+    parts: Sequence[Part], engine: Engine, *, max_iter: int = MAX_ITER, tol: float = 1e-6, smoothing: float = 1.0
 ) -> Fitted:
     """`curation.stats.dawid_skene` on the votes of all partitions. Raises ValueError where there is no vote."""
     check_iteration(max_iter, tol)
@@ -96,6 +96,7 @@ def _climb(
     here, n_iter = _look(engine, layouts, model, start), 0
     converged = not any(engine.bring(engine.each(_size, layouts)))
     past: list[_Step] = []
+    reach = latent.REACH
     while not converged and n_iter < max_iter:
         n_iter += 1
         mass, counts = _summed(engine.bring(engine.each(_counted, layouts, here.seen)))
@@ -103,7 +104,8 @@ def _climb(
         past = [*past[-DEPTH:], _Step(here.parameters, plain - here.parameters)]
         there, leapt = _look(engine, layouts, model, _leap(past)), len(past) > 1
         if leapt and not there.objective >= here.objective:
-            past, there, leapt = past[-KEPT:], _look(engine, layouts, model, plain), False
+            look = partial(_look, engine, layouts, model)
+            past, (there, leapt, reach) = [], latent.stretched(look, here, plain, reach)
         if max(engine.bring(engine.each(_moved, here.seen, there.seen))) < tol:
             converged, past = not leapt, []
         here = there

@@ -10,7 +10,7 @@ from curation.stats.aggregation.contract import TINY, Aggregate, Fit, assemble, 
 from curation.stats.aggregation.latent import Layout, climb, count, expect, lay_out
 from curation.stats.votes import BoolArray, FloatArray, K, Pairs, Votes
 
-MAX_ITER: Final = 2000
+MAX_ITER: Final = 5000
 
 
 def dawid_skene(

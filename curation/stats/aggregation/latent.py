@@ -6,7 +6,9 @@ rater times what was said. A model says how probable each state is and, in each,
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,8 +19,8 @@ _ROWS: Final = 1024
 """A column of votes shorter than this is not worth a call of its own."""
 _DEPTH: Final = 10
 """Earlier steps that a leap is made of."""
-_KEPT: Final = 6
-"""Those that are kept of them when it was refused."""
+REACH: Final = 1.5
+"""How many times as far as EM the first step after a refused leap goes."""
 _RIDGE: Final = 1e-10
 """Keeps the equations of a leap solvable where earlier steps say the same."""
 
@@ -180,22 +182,48 @@ def climb(layout: Layout, model: Model, start: FloatArray, *, max_iter: int, tol
     """EM from ``start`` until a plain step of it moves no comparison's posterior by more than ``tol``.
 
     The steps are leaps along the last few, by Anderson's acceleration as for EM (Henderson and Varadhan 2019, JCGS
-    28(4)): the slow tail shortens by an order of magnitude. A leap that ends lower gives way to the plain step, so that
-    the objective never falls, and what a leap calls the end is believed once a plain step does not move either.
+    28(4)): the slow tail shortens by an order of magnitude. A leap that ends lower gives way to a longer step of EM and
+    that to a plain one, so that the objective never falls; what a leap calls the end is believed once a plain step
+    does not move either.
     """
     here, n_iter, converged = _look(layout, model, start), 0, not len(layout.order)
     past: list[_Step] = []
+    reach = REACH
     while not converged and n_iter < max_iter:
         n_iter += 1
         plain = _step(layout, model, here)
         past = [*past[-_DEPTH:], _after(past[-1] if past else None, here.parameters, plain - here.parameters)]
         there, leapt = _look(layout, model, _leap(past)), len(past) > 1
         if leapt and not there.objective >= here.objective:
-            past, there, leapt = past[-_KEPT:], _look(layout, model, plain), False
+            past, (there, leapt, reach) = [], stretched(partial(_look, layout, model), here, plain, reach)
         if _moved(here, there) < tol:
             converged, past = not leapt, []
         here = there
     return Climb(here.parameters, here.log_likelihood, here.objective, n_iter, converged)
+
+
+class Point(Protocol):
+    """Somewhere on the way, with how good it is there."""
+
+    @property
+    def parameters(self) -> FloatArray: ...
+
+    @property
+    def objective(self) -> float: ...
+
+
+P = TypeVar("P", bound=Point)
+
+
+def stretched(look: Callable[[FloatArray], P], here: P, plain: FloatArray, reach: float) -> tuple[P, bool, float]:
+    """Toward EM's ``plain`` next step, ``reach`` times as far where that ends no lower (adaptive overrelaxation,
+    Salakhutdinov and Roweis 2003, ICML): leaps turn back to a saddle that EM crawls away from. Returns whether it went
+    farther, and how far to try the next time.
+    """
+    there = look(here.parameters + reach * (plain - here.parameters))
+    if there.objective >= here.objective:
+        return there, True, 2 * reach
+    return look(plain), False, max(REACH, reach / 4)
 
 
 def _look(layout: Layout, model: Model, parameters: FloatArray) -> _Point:
