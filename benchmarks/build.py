@@ -161,7 +161,7 @@ def run(sizes: tuple[int, ...]) -> None:
     for n in sizes:
         with tempfile.TemporaryDirectory(prefix="tiebreak-build-") as folder:
             os.environ["TIEBREAK_DATA"] = folder
-            subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True, cwd=ROOT, stdout=subprocess.PIPE)
+            subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True, cwd=ROOT)
             try:
                 found = measure(n)
             finally:
