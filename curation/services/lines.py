@@ -21,9 +21,10 @@ from django.db.models.functions import Coalesce
 
 from curation.models import DatasetRow, DatasetVersion, Tombstone
 
-FIRST_ROWS: Final = 256
+FIRST_ROWS: Final = 32  # until it is known how long they are
 MOST_ROWS: Final = 4_096
 BLOCK_CHARS: Final = 1 << 20
+PROMPTS: Final = 256  # told together, as lists
 CHOSEN: Final = DatasetRow.Verdict.CHOSEN
 _PROMPT: Final = Coalesce(F("comparison__prompt"), -1 - F("position"))  # a comparison that has gone stands alone
 
@@ -123,7 +124,7 @@ def groups(asked: Asked, *, skip: int = 0) -> Iterator[list[str]]:
         positions.append(position)
     together = (list(members) for _, members in groupby(zip(firsts, positions, strict=True), itemgetter(0)))
     asked_for = islice(([position for _, position in members] for members in together), skip, None)
-    while some := list(islice(asked_for, FIRST_ROWS)):
+    while some := list(islice(asked_for, PROMPTS)):
         found = DatasetRow.objects.filter(version=asked.version, position__in=[p for group in some for p in group])
         lines = dict(found.values_list("position", "line"))
         yield from ([lines[p] for p in group if p in lines] for group in some)
