@@ -235,16 +235,20 @@ TRIGGERS: Final[dict[str, dict[str, Violation]]] = {
         "its number": lambda w: change(w.policy, version=9),
         "its name together with its state": lambda w: change(w.policy, name="q", status="active"),
     },
+    "row_insert_immutable": {
+        "insert": lambda w: again(w.row, version=w.ready, position=7, comparison=None),
+    },
     "row_immutable": {
         "update": lambda w: change(frozen(w, DatasetRow), line='{"id": "x"}'),
-        "insert": lambda w: again(w.row, version=w.ready, position=7, comparison=None),
         "moved in": lambda w: change(w.row, version=w.ready, position=7, comparison=None),
         "moved out": lambda w: change(frozen(w, DatasetRow), version=w.version, position=7, comparison=None),
         "delete": lambda w: DatasetRow.objects.filter(version=w.ready).delete(),
     },
+    "dropped_insert_immutable": {
+        "insert": lambda w: again(w.dropped, version=w.ready, comparison=w.comparison),
+    },
     "dropped_immutable": {
         "update": lambda w: change(frozen(w, DroppedRow), cause="because"),
-        "insert": lambda w: again(w.dropped, version=w.ready, comparison=w.comparison),
         "moved in": lambda w: change(w.dropped, version=w.ready, comparison=w.comparison),
         "delete": lambda w: DroppedRow.objects.filter(version=w.ready).delete(),
     },
