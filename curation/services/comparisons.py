@@ -32,6 +32,11 @@ def found(project: Project) -> QuerySet[Comparison]:
     return Comparison.objects.filter(project=project).exclude(status=Comparison.Status.WITHDRAWN).order_by("id")
 
 
+def left_behind(project: Project) -> int:
+    """Comparisons that are not carried. While there are as many, a line that was told stays where it was."""
+    return Comparison.objects.filter(project=project, status=Comparison.Status.WITHDRAWN).count()
+
+
 def lines(project: Project, *, skip: int = 0) -> Iterator[bytes]:
     """Rows as NDJSON lines, streamed in flat memory, after `skip` lines. A row tells only what there is."""
     lanes = {lane.number: lane for lane in Lane.objects.filter(project=project)}

@@ -27,6 +27,7 @@ from tests.build import (
 )
 from tiebreak.accounts.models import Project
 from tiebreak.accounts.roles import Role
+from tiebreak.api.throttles import STREAMS
 from tiebreak.core.models import Event
 from tiebreak.runs import ledger
 
@@ -230,6 +231,30 @@ def test_rest_streams_the_same_rows_and_goes_on_after_those_that_came() -> None:
     rest = client.get("/api/v1/projects/first/rows/", {"cursor": 3})
     assert b"".join(rest.streaming_content) == exported(project).splitlines(keepends=True)[3]
     assert client.get("/api/v1/projects/first/rows/", {"cursor": "x"}).status_code == 422
+
+
+def test_no_line_is_lost_where_a_comparison_is_withdrawn_between_a_break_and_what_follows_it() -> None:
+    project = imported("first", b"".join(json.dumps(row).encode() + b"\n" for row in (RICH, MANY)))
+    token = make_token(make_member(project, Role.CURATOR), "export")
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+    first = client.get("/api/v1/projects/first/rows/")
+    known = {"If-Match": first.headers["ETag"]}
+    rest = client.get("/api/v1/projects/first/rows/", {"cursor": 2}, headers=known)
+    assert b"".join(rest.streaming_content) == b"".join(exported(project).splitlines(keepends=True)[2:])
+    Comparison.objects.filter(external_id="rich/1").update(status="withdrawn")
+    told = client.get("/api/v1/projects/first/rows/", {"cursor": 2}, headers=known)
+    assert (told.status_code, told.json()["type"]) == (412, "urn:tiebreak:rows_changed")
+
+
+def test_a_token_has_no_more_streams_of_a_project_at_once_than_of_versions() -> None:
+    project = imported("first", json.dumps(RICH).encode())
+    client = Client(headers={"Authorization": f"Bearer {make_token(make_member(project, Role.CURATOR), 'export')}"})
+    opened = [client.get("/api/v1/projects/first/rows/") for _ in range(STREAMS)]
+    assert client.get("/api/v1/projects/first/rows/").status_code == 429
+    for answer in opened:
+        for close in answer._resource_closers:  # what a server calls when the client has gone
+            close()
+    assert client.get("/api/v1/projects/first/rows/").status_code == 200
 
 
 @pytest.mark.parametrize("zipped", [False, True])
