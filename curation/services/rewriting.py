@@ -32,7 +32,7 @@ from tiebreak.core.errors import BackendError
 from tiebreak.core.models import record
 from tiebreak.runs import store
 from tiebreak.runs.ledger import Execution
-from tiebreak.runs.models import Artifact, RunArtifact
+from tiebreak.runs.models import Artifact, Run, RunArtifact
 
 from .material import pseudonym, public_name
 
@@ -67,6 +67,31 @@ def touched(withdrawal: Withdrawal) -> QuerySet[DatasetVersion]:
     ready = DatasetVersion.objects.filter(dataset__project=withdrawal.project_id, status=DatasetVersion.Status.READY)
     held = Exists(_rows(withdrawal).filter(version=OuterRef("pk")))
     return ready.filter(held).select_related("dataset__project").order_by("pk")
+
+
+def unfinished(withdrawal: Withdrawal) -> QuerySet[DatasetVersion]:
+    """Versions of the project that never came, and may hold something of it."""
+    held = Exists(_rows(withdrawal).filter(version=OuterRef("pk")))
+    others = DatasetVersion.objects.filter(dataset__project=withdrawal.project_id).order_by("pk")
+    return others.exclude(status=DatasetVersion.Status.READY).filter(held)
+
+
+def discard(version: DatasetVersion) -> bool:
+    """Drop the rows and files of a version whose build has ended, or died, and is not made again yet: nobody reads
+    them, and a build that begins anew makes its own. False where it is under way, with what it read itself.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().filter(pk=version.run_id).first()
+        under_way = run is not None and run.status == Run.Status.RUNNING and run.lease_expires_at is not None
+        if under_way or DatasetVersion.objects.get(pk=version.pk).status == DatasetVersion.Status.READY:
+            return False
+        files = set(version.files.values_list("artifact_id", flat=True))
+        version.files.all().delete()
+        version.rows.all().delete()
+        RunArtifact.objects.filter(run=version.run_id, artifact__in=files).delete()
+        for sha256 in sorted(files):
+            forget(sha256)
+    return True
 
 
 def _rows(withdrawal: Withdrawal) -> QuerySet[DatasetRow]:

@@ -218,6 +218,10 @@ def _wait(execution: Execution, project: Project, silenced: datetime) -> None:
 
 
 def _rewrite(execution: Execution, withdrawal: Withdrawal) -> None:
+    if unfinished := list(rewriting.unfinished(withdrawal)):
+        ledger.reap()  # what a dead worker held is nobody's, or begins anew
+        for version in unfinished:
+            rewriting.discard(version)
     versions = list(rewriting.touched(withdrawal))
     for number, version in enumerate(versions):
         execution.progress(number, len(versions), note=str(version))
