@@ -24,6 +24,8 @@ class Treatment(NamedTuple):
     cause: str
     weight: float = 0.0
     """How far the probability of a softened label is drawn to one half."""
+    published: str = ""
+    """What a row tells of the cause, where that names people or quotes texts."""
 
     @property
     def changes(self) -> bool:

@@ -200,7 +200,8 @@ def kept(case: Case, recipe: Recipe) -> Kept:
     prompt, a, b, metadata = _texts(candidate, recipe.deidentify, changes)
     told: dict[str, Any] = {"adjudicated_by": candidate.decision.by} if candidate.decision else {}
     if candidate.treatment and candidate.treatment.changes:
-        told["noise_treatment"] = f"{candidate.treatment.action}: {candidate.treatment.cause}"
+        because = candidate.treatment.published or candidate.treatment.cause
+        told["noise_treatment"] = f"{candidate.treatment.action}: {because}"
         changes["noise"] = candidate.treatment.action
     if recipe.target == "tie-aware":
         told["tie_probability"] = candidate.posterior[1]

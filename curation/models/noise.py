@@ -11,6 +11,8 @@ from django.db.models.functions import Now
 
 PERSON: Final = "person"
 """In the place of a method: a curator looked and decided."""
+TELLING: Final = ("rater-quality", "rules")
+"""Methods whose causes call people by their names, or quote texts and what people wrote."""
 
 
 class NoiseScore(models.Model):
@@ -94,3 +96,7 @@ class NoiseDecision(models.Model):
     def told(self) -> str:
         """Whose score, how high, and because of what; a person's word stands for itself."""
         return self.cause if self.method == PERSON else f"{self.method} {self.score:.2f}: {self.cause}"
+
+    def published(self) -> str:
+        """`told` to those who read a row, wherever it goes: it names nobody, and quotes nothing."""
+        return f"{self.method} {self.score:.2f}" if self.method in TELLING else self.told()

@@ -265,7 +265,7 @@ class _Beside:
             }
         if recipe.aspect is None:
             for row in NoiseDecision.objects.filter(comparison__in=keys, current=True):
-                told = Treatment(row.action, row.told(), float(row.details.get("weight", 0)))
+                told = Treatment(row.action, row.told(), float(row.details.get("weight", 0)), row.published())
                 self.treatments[row.comparison_id] = told
                 self._ids["noise"][row.comparison_id] = row.pk
         routed = RoutingDecision.objects.filter(comparison__in=keys, current=True)

@@ -34,6 +34,8 @@ from .words import told
 BATCH: Final = 2_000
 AT_WORK: Final = ("queued", "running")
 BY_HAND: Final = (NoiseDecision.Action.KEEP, NoiseDecision.Action.ASK_PEOPLE, NoiseDecision.Action.DROP)
+LOOKED: Final = "a person looked at it"
+"""Who that was stands with the treatment: a cause goes where names do not."""
 QUIET: Final = "no rule of this policy holds for it"
 SAVED: Final = {
     "people_agree": "the people who judged it all name its side",
@@ -260,7 +262,7 @@ def decide_one(comparison: Comparison, action: str, *, by: Any, because: str = "
     if action == "ask_people" and against.exclude(buys=BUYS_PERSON).exists():
         raise Conflict("Somebody decided by hand that nobody else is asked: lift that first.", code="overridden")
     because = _words(because, "because")
-    cause = because or f"{by} looked at it"
+    cause = because or LOOKED
     with transaction.atomic():
         _alone(comparison.project)
         treatment = NoiseTreatment.objects.create(

@@ -442,6 +442,27 @@ def test_a_version_follows_what_stands_decided_and_an_old_one_never_changes(proj
     assert after.rows.count() == 8
 
 
+@pytest.mark.parametrize(
+    ("method", "cause"),
+    [
+        (RATERS, "for a: curie (90%); against: bob (40%); right so often as in brackets"),
+        ("rules", "a model names itself or its maker in A: “curie@lab.fr”; the same words in a justification: “bob”"),
+    ],
+)
+def test_a_row_tells_whose_score_treated_it_and_names_and_quotes_nobody(
+    project: Project, curator: User, method: str, cause: str
+) -> None:
+    """Members' names are pseudonyms in a row, and texts are de-identified: a cause must not bring them in again."""
+    Judgement.objects.filter(rater__name="r2").update(preference=-2)  # all say a
+    build.make_noise(one("c3"), method=method, score=0.9, cause=cause)
+    treat(project, policy({"methods": [method], "action": "soften", "at_least": 0.8, "weight": 0.5}), curator)
+    made = version(project).rows.get(comparison=one("c3"))
+
+    assert made.row["noise_treatment"] == f"soften: {method} 0.90"
+    assert not any(name in made.line for name in ("curie", "bob"))
+    assert NoiseDecision.objects.get(comparison=one("c3"), current=True).cause == cause  # who curates reads it all
+
+
 def test_a_flipped_label_is_flipped_in_the_version(project: Project, curator: User) -> None:
     Judgement.objects.filter(rater__name="r2").update(preference=-2)
     model = build.make_model(build.make_version(project, []), [one("c9")])  # it favours b by 2

@@ -79,7 +79,7 @@ def test_suspects_are_walked_through_by_keyboard(browser: Browser, live_server: 
     expect(suspects.nth(0)).to_contain_text("ask people")
     suspects.nth(1).focus()
     page.keyboard.press("e")
-    expect(suspects.nth(1)).to_contain_text("curie looked at it")
+    expect(suspects.nth(1)).to_contain_text("a person looked at it")
     standing = NoiseDecision.objects.filter(current=True).values_list("comparison__external_id", "action")
     assert set(standing) == {("c29", "ask_people"), ("c28", "keep")}
     page.keyboard.press("?")
