@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ class Voice(NamedTuple):
     decided: bool = False
     """The adjudicator's decision is theirs."""
     name: str = ""
-    """As it may stand in the cause of a treatment."""
+    """As it may stand in the cause of a treatment, with how often they are right."""
     alias: str = ""
     """Instead of the name."""
 
@@ -41,8 +42,18 @@ def without(row: Mapping[str, Any], voice: Voice) -> Native | None:
     if voice.decided:
         del changed["adjudicated_by"]
     if voice.name and changed.get("noise_treatment"):
-        changed["noise_treatment"] = changed["noise_treatment"].replace(voice.name, voice.alias)
+        changed["noise_treatment"] = _unsaid(_renamed(changed["noise_treatment"], voice))
     return native(changed)
+
+
+def _renamed(cause: str, voice: Voice) -> str:
+    """Whole names alone: Ann is no part of Joann, nor of Joe Ann."""
+    return re.sub(rf"(^|: |, ){re.escape(voice.name)}(?= \()", lambda found: found[1] + voice.alias, cause)
+
+
+def _unsaid(cause: str) -> str:
+    """Without what is quoted of a justification: it may be theirs, and it is the last thing that is told."""
+    return re.sub("(in a justification): “.*", r"\1", cause, flags=re.DOTALL)
 
 
 def places_of(votes: Sequence[VoteRow], name: str) -> list[int]:

@@ -7,6 +7,7 @@ name or the texts to find what it must take out. Both can be done again, and fin
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, Final
 
 from django.conf import settings
@@ -90,7 +91,9 @@ def silence_rater(rater: Rater) -> list[int]:
     for kept in (Trial, Session, RaterSkill):
         kept._default_manager.filter(rater=rater).delete()
     judged = Judgement.objects.filter(rater=rater).values("comparison")
-    NoiseScore.objects.filter(comparison__in=judged, method__in=BY_VOTES).delete()
+    scores = NoiseScore.objects.filter(comparison__in=judged)
+    scores.filter(method__in=BY_VOTES).delete()
+    scores.filter(details__hits__contains=[{"place": "justification"}]).delete()  # quotes what was said
     return decided
 
 
@@ -121,10 +124,12 @@ def reopen_unsaid(comparisons: QuerySet[Comparison], *, by: Any) -> int:
 def erase_rater(rater: Rater) -> None:
     """Their name, wherever it stands. Alters the audit log: call within `rewriting.door`."""
     alias = withdrawn_name(rater.project_id, rater.name)
-    where: dict[str, str | int] = {"name": f"{rater.name} (", "alias": f"{alias} (", "rater": rater.pk}
+    name = rf"(^|: |, ){re.escape(rater.name)}(?= \()"
+    where = {"name": name, "alias": rf"\1{alias}", "quoted": QUOTED, "rater": rater.pk, "project": rater.project_id}
     with connection.cursor() as cursor:
-        for table, most in (("noisedecision", 500), ("noisescore", 500), ("droppedrow", 300)):
-            cursor.execute(_RENAME.format(table=table), where | {"most": most})
+        for table, column, most, of in CAUSES:
+            cursor.execute(_RENAME.format(table=table, column=column, of=of), where | {"most": most})
+        cursor.execute(_RETURNED, where | {"words": WORDS})
         cursor.execute(
             _EVENTS + "target_type = 'annotate.rater' AND target_id = %s", [WORDS, rater.project_id, str(rater.pk)]
         )
@@ -139,12 +144,28 @@ def erase_rater(rater: Rater) -> None:
     )
 
 
-# The causes of the rater-quality score call people "NAME (80%)".
-_RENAME: Final = """
-UPDATE curation_{table} SET cause = left(replace(cause, %(name)s, %(alias)s), %(most)s)
-WHERE strpos(cause, %(name)s) > 0
-    AND comparison_id IN (SELECT comparison_id FROM annotate_judgement WHERE rater_id = %(rater)s)
-"""
+CAUSES: Final = (
+    ("curation_noisescore", "cause", 500, "comparison_id"),
+    ("curation_noisedecision", "cause", 500, "comparison_id"),
+    ("curation_droppedrow", "cause", 300, "comparison_id"),
+    ("curation_routingdecision", "reason", 500, "comparison_id"),
+    ("annotate_comparison", "returned_because", 300, "id"),
+)
+"""(table, column, its length, where the comparison is): why a label was doubted, and what came of the doubt."""
+QUOTED: Final = "(in a justification): “.*"
+# The causes of the rater-quality score call people "NAME (80%)", and a rule's end with what it quotes.
+_JUDGED: Final = "SELECT comparison_id FROM annotate_judgement WHERE rater_id = %(rater)s"
+_RENAME: Final = f"""
+UPDATE {{table}} SET {{column}} = left(
+    regexp_replace(regexp_replace({{column}}, %(name)s, %(alias)s, 'g'), %(quoted)s, '\\1'), %(most)s)
+WHERE ({{column}} ~ %(name)s OR {{column}} ~ %(quoted)s) AND {{of}} IN ({_JUDGED})
+"""  # noqa: S608 - our own words alone
+_RETURNED: Final = f"""
+UPDATE core_event SET data = data - %(words)s::text[]
+WHERE project_id = %(project)s AND verb = 'comparison.returned' AND target_type = 'annotate.comparison'
+    AND (data->>'reason' ~ %(name)s OR data->>'reason' ~ %(quoted)s)
+    AND target_id IN (SELECT comparison_id::text FROM ({_JUDGED}) AS judged)
+"""  # noqa: S608
 _UNNAMED: Final = """
 UPDATE core_event SET actor_id = NULL WHERE project_id = %s AND actor_id = %s AND target_type = ANY (%s)
 """

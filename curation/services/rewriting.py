@@ -153,7 +153,7 @@ class _Heard:
         decided = self._decided(row, native)
         if not places and not decided:
             return None
-        left = without(native, Voice(places, decided, f"{self.rater.name} (", f"{alias_of(self.rater)} ("))
+        left = without(native, Voice(places, decided, self.rater.name, alias_of(self.rater)))
         return Edit(row, None if left is None else ndjson_line(left)[:-1].decode())
 
     def _places(self, row: DatasetRow, native: Mapping[str, Any]) -> list[int] | None:

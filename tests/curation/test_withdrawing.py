@@ -19,7 +19,9 @@ from curation.models import (
     Consensus,
     DatasetVersion,
     Encoder,
+    NoiseDecision,
     NoiseScore,
+    NoiseTreatment,
     RaterSkill,
     Tombstone,
     Withdrawal,
@@ -37,11 +39,12 @@ from tests.build import (
     make_noise,
     make_project,
     make_rater,
+    make_routing,
 )
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed
-from tiebreak.core.models import Event
+from tiebreak.core.models import Event, record
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Artifact, Run
 
@@ -165,6 +168,32 @@ def test_nothing_that_they_said_counts_or_can_be_read_any_more(project: Project)
     later = build(project)
     assert "alone" not in rows(later)
     assert all(row["n_annotators"] == 2 and "withdrawn_votes" not in row for row in rows(later).values())
+
+
+def test_no_doubt_about_a_label_calls_them_by_their_name_or_quotes_them_any_more(project: Project) -> None:
+    comparison = Comparison.objects.get(external_id="c0")
+    named, quoted = "for a: r1 (40%), xr1 (70%); against: x r1 (90%)", "x in a justification: “I said so” (on 7 …)"
+    treatment = NoiseTreatment.objects.create(project=project, policy={})
+    NoiseDecision.objects.create(
+        treatment=treatment, comparison=comparison, action="ask_people", method="rules", score=0.9, cause=quoted
+    )
+    make_noise(comparison, method="rules", details={"hits": [{"rule": "pasted", "place": "justification"}]})
+    make_noise(comparison, method="conflicts", cause="c1 says the opposite", details={"hits": [{"place": "a"}]})
+    make_routing(comparison, reason=named)
+    Comparison.objects.filter(pk=comparison.pk).update(returned_because=named)
+    record("comparison.returned", comparison, by=None, project=project, reason=named)
+    record("comparison.returned", comparison, by=None, project=project, reason="split")
+    one = rater("r1")
+    withdraw(one)
+    one.refresh_from_db()
+    comparison.refresh_from_db()
+    renamed = f"for a: {one.name} (40%), xr1 (70%); against: x r1 (90%)"
+    assert comparison.returned_because == renamed
+    assert comparison.routing_decisions.get(reason__startswith="for a").reason == renamed
+    assert comparison.noise_decisions.get().cause == "x in a justification"
+    assert list(comparison.noise_scores.values_list("method", flat=True)) == ["conflicts"]
+    told = Event.objects.filter(verb="comparison.returned", target_id=str(comparison.pk)).order_by("pk")
+    assert [event.data.get("reason") for event in told] == [None, "split"]
 
 
 def test_a_member_leaves_with_their_words_and_under_a_name_that_nobody_can_guess(project: Project, owner: User) -> None:

@@ -78,10 +78,17 @@ def test_two_withdrawals_add_up_and_their_order_leaves_the_same_bytes() -> None:
 
 
 def test_the_name_goes_from_the_cause_of_a_treatment() -> None:
-    given = row(ANNA, BEN, noise_treatment="flip: anna (40%) against ben (90%), annals")
-    left = without(given, Voice([0], name="anna (", alias="withdrawn-1 ("))
+    given = row(ANNA, BEN, noise_treatment="flip: for a: anna (40%), joanna (50%); against: jo anna (90%)")
+    left = without(given, Voice([0], name="anna", alias="withdrawn-1"))
     assert left is not None
-    assert left["noise_treatment"] == "flip: withdrawn-1 (40%) against ben (90%), annals"
+    assert left["noise_treatment"] == "flip: for a: withdrawn-1 (40%), joanna (50%); against: jo anna (90%)"
+
+
+def test_what_a_treatment_quotes_of_a_justification_goes_with_its_author() -> None:
+    quoted = "flip: rules 0.90: the same words again in a justification: “I know\n”her” (on 7 comparisons)”"
+    left = without(row(ANNA, BEN, noise_treatment=quoted), Voice([0], name="anna", alias="withdrawn-1"))
+    assert left is not None
+    assert left["noise_treatment"] == "flip: rules 0.90: the same words again in a justification"
 
 
 def test_only_people_are_found_by_their_name() -> None:
