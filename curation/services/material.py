@@ -212,12 +212,13 @@ class Material:
             readings.setdefault(rater, []).append((known, both_bad, a_first))
         for rater, said in readings.items():
             parsed = [preference for preference, _, _ in said if preference is not None]
+            bad = [bad for preference, bad, _ in said if bad or preference is not None]  # of what could be read
             votes.append(
                 {
                     "rater": self.names[rater],
                     "kind": self.raters[rater].kind,
                     "preference": sum(parsed) / len(parsed) if parsed else None,
-                    "both_bad": all(bad for _, bad, _ in said),
+                    "both_bad": bool(bad) and all(bad),
                     "order": ORDERS[said[0][2]] if len(said) == 1 else None,
                 }
             )

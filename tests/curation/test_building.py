@@ -80,6 +80,25 @@ def test_a_row_knows_the_judgements_and_decisions_that_it_rests_on() -> None:
     assert set(plain.lineage) == {"judgements"}
 
 
+def test_a_judge_who_calls_both_bad_is_heard_though_the_other_reading_could_not_be_read() -> None:
+    project = make_world(("X", "X"))
+    judge = make_judge(project).rater
+    first, second = (Comparison.objects.get(external_id=name) for name in ("c0", "c1"))
+    make_judgement(first, judge, None, both_bad=True)
+    make_judgement(first, judge, None, repeat=1, order="ba", unparsed_because="no verdict")
+    make_judgement(second, judge, None, both_bad=True)
+    make_judgement(second, judge, -1, repeat=1, order="ba")  # a side after all
+    make_judgements(make_comparison(project, "c2"), "A")
+    version = build(project, {"both_bad": "keep"})
+
+    votes = {row.row["id"]: row.row["votes"] for row in version.rows.all()}
+    assert [(vote["kind"], vote["both_bad"], vote["preference"]) for vote in votes["c0"]] == [
+        ("annotator", True, None),
+        ("judge", True, None),
+    ]
+    assert [(vote["both_bad"], vote["preference"]) for vote in votes["c1"]] == [(True, None), (False, -1.0)]
+
+
 def test_contributions_count_each_raters_rows_and_judgements() -> None:
     project = make_world(("AAB", "BB", "T"))
     judge = make_judge(project).rater
