@@ -25,7 +25,12 @@ class Treatment(NamedTuple):
     weight: float = 0.0
     """How far the probability of a softened label is drawn to one half."""
     published: str = ""
-    """What a row tells of the cause, where that names people or quotes texts."""
+    """What a version tells of the cause, where that names people or quotes texts."""
+
+    @property
+    def because(self) -> str:
+        """The cause as a version tells it."""
+        return self.published or self.cause
 
     @property
     def changes(self) -> bool:

@@ -153,7 +153,7 @@ def _improbable(case: Case, recipe: Recipe) -> str | None:
 def _noisy(case: Case, recipe: Recipe) -> str | None:
     candidate = case.candidate
     if candidate.treatment and candidate.treatment.action == "drop":
-        return candidate.treatment.cause
+        return candidate.treatment.because
     if recipe.noise is None or recipe.noise.max_score is None or recipe.noise.method is None or candidate.decision:
         return None
     method, limit = recipe.noise.method, recipe.noise.max_score
@@ -200,8 +200,7 @@ def kept(case: Case, recipe: Recipe) -> Kept:
     prompt, a, b, metadata = _texts(candidate, recipe.deidentify, changes)
     told: dict[str, Any] = {"adjudicated_by": candidate.decision.by} if candidate.decision else {}
     if candidate.treatment and candidate.treatment.changes:
-        because = candidate.treatment.published or candidate.treatment.cause
-        told["noise_treatment"] = f"{candidate.treatment.action}: {because}"
+        told["noise_treatment"] = f"{candidate.treatment.action}: {candidate.treatment.because}"
         changes["noise"] = candidate.treatment.action
     if recipe.target == "tie-aware":
         told["tie_probability"] = candidate.posterior[1]

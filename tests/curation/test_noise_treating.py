@@ -461,6 +461,8 @@ def test_a_row_tells_whose_score_treated_it_and_names_and_quotes_nobody(
     assert made.row["noise_treatment"] == f"soften: {method} 0.90"
     assert not any(name in made.line for name in ("curie", "bob"))
     assert NoiseDecision.objects.get(comparison=one("c3"), current=True).cause == cause  # who curates reads it all
+    treat(project, policy({"methods": [method], "action": "drop", "at_least": 0.8}), curator)
+    assert version(project).dropped_rows.get(comparison=one("c3")).cause == f"{method} 0.90"
 
 
 def test_a_flipped_label_is_flipped_in_the_version(project: Project, curator: User) -> None:
