@@ -252,7 +252,7 @@ class RunViewSet(Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
 
 
 class RejectsView(Scoped, APIView):
-    scopes: ClassVar[tuple[str, ...]] = STARTERS
+    scopes: ClassVar[tuple[str, ...]] = (Scope.IMPORT, Scope.CURATE)  # whole rows: the test split's texts among them
     content_negotiation_class = TakeIt
 
     @extend_schema(operation_id="runs_rejects", responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})

@@ -546,7 +546,7 @@ ADDRESSES: Final = [
     Row("api-runs-detail", "GET", API_FOUND, alone(pk=failed), scopes=STARTERS),
     Row("api-runs-cancel", "POST", API_FOUND_CURATE, alone(pk=queued), scopes={Scope.CURATE}),
     Row("api-runs-retry", "POST", API_FOUND_CURATE, alone(pk=failed), scopes={Scope.CURATE}),
-    Row("api-rejects", "GET", API_FOUND, alone(pk=failed), scopes=STARTERS),
+    Row("api-rejects", "GET", API_FOUND, alone(pk=failed), scopes={Scope.IMPORT, Scope.CURATE}),
     Row("api/v1/projects/<slug:slug>/next/", "POST", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
     Row("api-trial-next", "POST", API_ANNOTATE, slug, scopes={Scope.ANNOTATE}),
     Row(
