@@ -18,6 +18,7 @@ from tiebreak.accounts.models import ApiToken, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.permissions import Scoped, project_for
+from tiebreak.api.throttles import streamed
 from tiebreak.core.errors import Invalid, NotAllowed, NotFound
 from tiebreak.core.models import record
 
@@ -219,7 +220,7 @@ class DifferenceRowsView(DifferenceView):
     )
     def get(self, request: Request, name: str, number: str) -> Any:
         earlier, later = self.pair(request, name, number)
-        lines = differences.lines(earlier, later, filters=self.filters(request))
+        lines = streamed(request, differences.lines(earlier, later, filters=self.filters(request)))
         told = {"by": request.user, "project": later.dataset.project_id}
         record("dataset.difference_read", later, since=earlier.number, **told)
         return StreamingHttpResponse(lines, content_type="application/x-ndjson")

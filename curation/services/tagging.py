@@ -46,7 +46,8 @@ def untag(dataset: Dataset, name: str, *, by: Any) -> None:
     """Take a tag away from whatever version has it."""
     with transaction.atomic():
         Dataset.objects.select_for_update().get(pk=dataset.pk)
-        stands = VersionTag.objects.select_related("version__dataset").filter(dataset=dataset, name=name).first()
+        tags = VersionTag.objects.select_related("version__dataset").filter(dataset=dataset)
+        stands = tags.filter(name=name).first() if re.fullmatch(versions.TAG, name) else None
         if stands is None:
             raise NotFound(gettext("This dataset has no such tag."), code="no_tag")
         stands.delete()

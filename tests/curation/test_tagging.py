@@ -187,6 +187,7 @@ def test_rest_sets_reads_and_removes_tags(two: tuple[DatasetVersion, DatasetVers
     assert (wrong.status_code, wrong.json()["field"]) == (422, "name")
     assert client.delete("/api/v1/datasets/prefs/tags/prod/").status_code == 204
     assert client.delete("/api/v1/datasets/prefs/tags/prod/").status_code == 404
+    assert client.delete("/api/v1/datasets/prefs/tags/pr%00od/").status_code == 404
 
 
 def test_rest_takes_notes_once_for_one_key(two: tuple[DatasetVersion, DatasetVersion], curator: User) -> None:
