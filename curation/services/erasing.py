@@ -295,6 +295,13 @@ def forget_uploads(project: Project) -> int:
     return sum(forget(sha256) for sha256 in sorted(named))
 
 
+def forget_examples(project: Project) -> None:
+    """What counts of recipes show of what they drop: causes name people and quote texts. The counts stay."""
+    for run in Run.objects.filter(project=project, kind="outline").exclude(result=None):
+        if run.result.get("examples"):
+            Run.objects.filter(pk=run.pk).update(result=run.result | {"examples": {}})
+
+
 def forget_features() -> None:
     """The cache of features on disk, which knows texts by their hash alone. It fills again as it is needed."""
     folder = settings.ENV.data_dir / "features"

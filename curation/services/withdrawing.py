@@ -33,7 +33,8 @@ from . import consensus, erasing, live, rewriting
 AT_ONCE: Final = 5_000
 POLL_SECONDS: Final = 1.0
 READERS: Final = (
-    "aggregate", "build", "duplicate", "embed", "import", "judge", "noise", "noise-training", "rubrics", "score",
+    "aggregate", "build", "duplicate", "embed", "import", "judge", "noise", "noise-training", "outline", "rubrics",
+    "score",
 )  # fmt: skip
 """Runs that may still hold, and write, what was read before the withdrawal. Training reads ready versions alone."""
 Subject = Rater | Comparison
@@ -233,6 +234,7 @@ def _erase(execution: Execution, withdrawal: Withdrawal) -> dict[str, int]:
     with rewriting.door():
         execution.fence()
         told = {"uploads": erasing.forget_uploads(withdrawal.project)}
+        erasing.forget_examples(withdrawal.project)
         if withdrawal.rater is not None:
             erasing.erase_rater(withdrawal.rater)
         elif withdrawal.comparison is not None:

@@ -1,4 +1,4 @@
-"""What is withdrawn leaves versions that never came, too."""
+"""What is withdrawn leaves versions that never came, and counts of recipes, too."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from django.test import TestCase
 from django.utils import timezone
 
 from annotate.models import Comparison, Rater
+from curation.exports.recipe import Recipe
 from curation.models import DatasetVersion
-from curation.services import building, rewriting, withdrawing
-from tests.build import make_comparison, make_judgements, make_project
+from curation.services import building, previewing, rewriting, withdrawing
+from tests.build import make_comparison, make_evaluation_set, make_judgements, make_project
 from tiebreak.accounts.models import Project
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
@@ -84,3 +85,19 @@ def test_a_build_that_is_under_way_keeps_what_it_writes(project: Project, monkey
     Run.objects.filter(pk=version.run_id).update(lease_expires_at=late, attempt=9, max_attempts=9)
     withdraw(Rater.objects.get(name="r1"))
     assert not version.rows.exists()
+
+
+def test_counts_of_a_recipe_forget_the_examples_that_quote_what_they_drop(project: Project) -> None:
+    make_evaluation_set(project, "names", "Anna Berg")
+    recipe = Recipe.from_dict(ALL_TRAIN | {"decontaminate": {"against": ["names"]}})
+    run = previewing.start(project, recipe, by=None)
+    ledger.execute(run.pk)
+    run.refresh_from_db()
+    assert "anna berg" in str(run.result)
+
+    withdraw(Comparison.objects.get(external_id="alone"))
+    run.refresh_from_db()
+    assert "anna berg" not in str(run.result)
+    _, counts = previewing.counted(project, recipe)
+    assert counts is not None
+    assert (counts.rows, counts.examples) == (6, {})
