@@ -140,7 +140,12 @@ def _disagreed(case: Case, recipe: Recipe) -> str | None:
     if not recipe.min_agreement or case.candidate.decision:
         return None
     n, of = case.agreeing, case.readable
-    return f"{n} of {of} votes agree, fewer than {recipe.min_agreement:g}" if n < recipe.min_agreement * of else None
+    # Divided and not multiplied: 0.28 * 25 is more than 7 in floating point, 7 / 25 is what 0.28 is read as.
+    return (
+        f"{n} of {of} votes agree, fewer than {recipe.min_agreement:g}"
+        if of and n / of < recipe.min_agreement
+        else None
+    )
 
 
 def _improbable(case: Case, recipe: Recipe) -> str | None:

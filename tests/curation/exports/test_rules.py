@@ -68,6 +68,14 @@ def test_agreement_is_the_share_of_readable_votes_for_the_rows_side(votes: Any, 
     assert drop.rule == "min_agreement"
 
 
+def test_a_share_that_is_just_reached_is_enough() -> None:
+    # 7 of 25 are 0.28, although 0.28 * 25 is 7.000000000000001 in floating point.
+    votes = [vote(f"a{n}", -1) for n in range(7)] + [vote(f"b{n}", 1) for n in range(6)]
+    votes += [vote(f"t{n}", 0) for n in range(12)]
+    assert len(followed({"min_agreement": 0.28}, {"votes": votes}).rows) == 1
+    assert not followed({"min_agreement": 0.281}, {"votes": votes}).rows
+
+
 def test_a_decision_needs_no_agreement() -> None:
     assert len(apply(Recipe(min_agreement=1.0), [decided()]).rows) == 1  # every vote is against it
 
