@@ -62,10 +62,11 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def do_GET(self) -> None:
-        repository = re.fullmatch("/api/datasets/([^/]+/[^/]+)/revision/main", self.path)
+        repository = re.fullmatch("/api/datasets/([^/]+/[^/]+?)(?:/revision/main)?", self.path)
         if not repository or repository[1] not in self.hub.private:
             return self._answer({"error": "Repository not found"}, 404)
-        return self._answer({"id": repository[1], "sha": f"{len(self.hub.commits):040x}", "siblings": []})
+        known = {"id": repository[1], "private": self.hub.private[repository[1]], "siblings": []}
+        return self._answer({**known, "sha": f"{len(self.hub.commits):040x}"})
 
     def do_PUT(self) -> None:
         content = self._body()

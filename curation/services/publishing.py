@@ -43,7 +43,8 @@ def publish(
     """Push a ready version to the repository `to`, which is made where it is missing, and leave an audit event.
 
     Raises NotAllowed where the flag is off or judgements are simulated and not `force`, Invalid for a name, an endpoint
-    or a missing licence, BackendError where the hub refuses or does not answer.
+    or a missing licence, Conflict where it is to be private and the repository is there and public, BackendError where
+    the hub refuses or does not answer.
     """
     endpoint, token = _door()
     if not REPOSITORY.fullmatch(to):
@@ -125,6 +126,8 @@ def _push(paths: dict[str, Path], endpoint: str, token: str, *, to: str, private
     try:
         with _guarded():
             api.create_repo(to, repo_type="dataset", private=private, exist_ok=True)
+            if private and not api.repo_info(to, repo_type="dataset").private:  # one that was there stays as it was
+                raise Conflict(f"{to} is there already, and public: nothing was pushed.", code="public", field="to")
             added = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in paths.items()]
             return str(api.create_commit(to, added, repo_type="dataset", commit_message=message).oid)
     except HfHubHTTPError as error:

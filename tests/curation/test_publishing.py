@@ -90,6 +90,17 @@ def test_the_same_version_pushed_again_is_no_commit(version: DatasetVersion, the
     assert first["commit"] == second["commit"]
 
 
+def test_what_is_to_be_private_does_not_go_to_a_repository_that_is_public(
+    version: DatasetVersion, there: hub.Hub
+) -> None:
+    there.private["lab/prefs"] = False
+    with pytest.raises(CommandError, match="public"):
+        push(private=True)
+    assert (there.files, there.commits) == ({}, [])
+    push()
+    assert there.files
+
+
 def test_nothing_goes_where_the_flag_is_off(version: DatasetVersion, there: hub.Hub, monkeypatch: Any) -> None:
     monkeypatch.setattr(settings, "ENV", replace(settings.ENV, hub_push=False))
     with pytest.raises(CommandError, match="TIEBREAK_HUB_PUSH"):
