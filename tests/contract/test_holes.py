@@ -248,12 +248,19 @@ def poison(stage: Stage) -> None:
 HTML: Final = [row for row in PAGES if row.method == "GET" and row.route not in ("healthz", "readyz", "metrics")]
 
 
+SHOWING: Final = (
+    "comparison", "raters", "judges", "rubrics", "home", "compare", "previous", "revise", "version-row",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("row", HTML, ids=lambda row: row.route)
 def test_what_others_wrote_is_shown_and_never_run(stage: Stage, row: Row) -> None:
     poison(stage)
     rows = [row]
     if row.route in ("version", "dropped"):
         rows.append(row._replace(args=lambda world: row.args(world) | {"number": 9}))
+    if row.route == "version-row":  # what leads to it is itself what others wrote
+        rows = [row._replace(args=lambda world: row.args(world) | {"external_id": MARKUP})]
     theirs = row.route in ("compare", "previous") or row.expected[Role.OWNER] != OK  # what only its holder sees
     actor = Role.ANNOTATOR if theirs else Role.OWNER
     for asked in rows:
@@ -261,7 +268,17 @@ def test_what_others_wrote_is_shown_and_never_run(stage: Stage, row: Row) -> Non
         assert outcome(response) == OK
         if response.headers["Content-Type"].startswith("text/html"):
             assert scripts_in(response.body) == []
-    if row.route in ("comparison", "raters", "judges", "rubrics", "home", "compare", "previous", "revise"):
+    if row.route in (
+        "comparison",
+        "raters",
+        "judges",
+        "rubrics",
+        "home",
+        "compare",
+        "previous",
+        "revise",
+        "version-row",
+    ):
         assert MARK.encode() in response.body  # it is shown
 
 
