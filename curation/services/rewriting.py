@@ -24,7 +24,7 @@ from django.utils import timezone
 from annotate.models import Adjudication, Judgement, Rater
 from annotate.models.raters import withdrawn_name
 from curation.exports.card import cell
-from curation.exports.files import ROW_GROUP_ROWS, ndjson_line
+from curation.exports.files import ndjson_line
 from curation.exports.schema import SCHEMA
 from curation.exports.withdrawn import Voice, places_of, without
 from curation.models import DatasetRow, DatasetVersion, Tombstone, VersionFile, Withdrawal
@@ -310,8 +310,9 @@ def _remake(old: pq.ParquetFile, rows: Mapping[str, str | None]) -> tuple[Artifa
     if name not in schema.names:
         schema = schema.append(SCHEMA.field(name))
     with store.writing(PARQUET) as incoming, pq.ParquetWriter(incoming.file, schema, compression="zstd") as writer:
-        for batch in old.iter_batches(batch_size=ROW_GROUP_ROWS):
-            kept = [row for old_row in batch.to_pylist() if (row := _replaced(old_row, rows)) is not None]
+        for group in range(old.num_row_groups):  # so many rows as are held at once, however long they are
+            read = old.read_row_group(group).to_pylist()
+            kept = [row for old_row in read if (row := _replaced(old_row, rows)) is not None]
             if kept:
                 writer.write_table(pa.Table.from_pylist(kept, schema=schema))
                 written += len(kept)

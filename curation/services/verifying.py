@@ -18,7 +18,7 @@ from typing import IO, Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.exports.files import ROW_GROUP_ROWS, Chain, ndjson_line
+from curation.exports.files import Chain, ndjson_line
 from curation.exports.schema import native
 from curation.models import DatasetRow, DatasetVersion, Tombstone, VersionFile
 from tiebreak.core.errors import Invalid, NotFound
@@ -207,8 +207,9 @@ def _content(version: DatasetVersion, files: list[VersionFile]) -> Check:
 def _lines_in(files: list[VersionFile]) -> Iterator[str]:
     for file in files:
         with store.open_artifact(file.artifact) as source:
-            for batch in pq.ParquetFile(source).iter_batches(batch_size=ROW_GROUP_ROWS):
-                for row in batch.to_pylist():
+            read = pq.ParquetFile(source)
+            for group in range(read.num_row_groups):
+                for row in read.read_row_group(group).to_pylist():
                     yield ndjson_line(native(row))[:-1].decode()
 
 

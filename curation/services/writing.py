@@ -28,6 +28,7 @@ from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Artifact
 
 BATCH: Final = 2_000
+BLOCK_BYTES: Final = 1 << 27  # of rows that are held at once, however long they are; Arrow reads no 2 GB in one piece
 CAUSE: Final = 300  # characters of a cause that are kept
 PARQUET: Final = "application/vnd.apache.parquet"
 
@@ -48,6 +49,7 @@ class Writer:
         undecided = (False, True) if "keep" in (recipe.ties, recipe.both_bad) else (False,)
         self._parts = {(split, which): _Parts(split, which) for which in undecided for split in SPLITS}
         self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
         self._drops: list[dict[str, Any]] = []
 
     def add(self, made: Made) -> None:
@@ -76,6 +78,7 @@ class Writer:
             }
         )
         self.position += 1
+        self._bytes += len(line)
         self._store_full()
 
     def drop(self, dropped: Dropped) -> None:
@@ -115,7 +118,7 @@ class Writer:
             self.counts[row["split"]] += 1
 
     def _store_full(self) -> None:
-        if len(self._rows) + len(self._drops) >= BATCH:
+        if len(self._rows) + len(self._drops) >= BATCH or self._bytes >= BLOCK_BYTES:
             self._store()
 
     def _store(self) -> None:
@@ -125,6 +128,7 @@ class Writer:
             insert(DroppedRow, self._drops)
         self._rows.clear()
         self._drops.clear()
+        self._bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -144,16 +148,17 @@ class _Parts:
         self._stem = f"{split}.undecided" if undecided else split
         self._done: list[tuple[int, Artifact]] = []
         self._block: list[bytes] = []
-        self._rows = 0
+        self._bytes = self._rows = 0
         self._open: ExitStack | None = None
         self._incoming: store.Incoming
         self._writer: Any
 
     def add(self, line: bytes) -> None:
         self._block.append(line)
+        self._bytes += len(line)
         if self._rows + len(self._block) == settings.ROWS_PER_FILE:
             self._close()
-        elif len(self._block) == ROW_GROUP_ROWS:
+        elif len(self._block) == ROW_GROUP_ROWS or self._bytes >= BLOCK_BYTES:
             self._write()
 
     def end(self) -> list[tuple[str, int, Artifact]]:
@@ -185,6 +190,7 @@ class _Parts:
         self._writer.write_table(table(self._block, self.schema))
         self._rows += len(self._block)
         self._block.clear()
+        self._bytes = 0
 
     def _close(self) -> None:
         self._write()

@@ -17,7 +17,7 @@ from curation.exports.following import RULE_NAMES
 from curation.exports.recipe import Recipe
 from curation.exports.schema import native
 from curation.models import DatasetVersion, VersionContribution
-from curation.services import building, evaluation_sets, previewing
+from curation.services import building, evaluation_sets, previewing, verifying, writing
 from tests.build import (
     make_comparison,
     make_judge,
@@ -193,6 +193,21 @@ def test_a_file_is_typed_and_compressed() -> None:
 def left_behind(version: DatasetVersion) -> tuple[str, str, int]:
     version.refresh_from_db()
     return version.status, version.rows_sha256, version.files.count()
+
+
+def test_long_rows_are_held_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Thousands of rows of a million characters each were one block of gigabytes, which Arrow does not read at all.
+    project = make_world(("A", "B", "A", "B", "A"))
+    recipe = {"method": "majority", "split": {"train": 1.0, "validation": 0.0, "test": 0.0}}
+    whole = build(project, recipe, "whole")
+    line = len(whole.rows.order_by("position")[0].line)
+    monkeypatch.setattr(writing, "BLOCK_BYTES", 2 * line - 10)
+    version = build(project, recipe, "parts")
+
+    with store.open_artifact(version.files.get(name="train.parquet").artifact) as file:
+        assert [pq.ParquetFile(file).metadata.row_group(n).num_rows for n in range(3)] == [2, 2, 1]
+    assert version.rows_sha256 == whole.rows_sha256
+    assert [check for check in verifying.verify(version) if not check.holds] == []
 
 
 @pytest.mark.parametrize("where", ["spool", "file"])
