@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import Any, Final
 
 from django.db import connection
@@ -47,8 +48,11 @@ def _column(field: Field[Any, Any], rows: Sequence[Mapping[str, Any]]) -> Iterab
     convert, name, default = _converter(field), field.attname, field.get_default()
     if name not in rows[0] and not any(name in row for row in rows):
         return repeat(convert(default) if convert else default)
-    values = [row.get(name, default) for row in rows]
-    return [convert(value) for value in values] if convert else values
+    try:
+        values = list(map(itemgetter(name), rows))  # nearly always: every row says it
+    except KeyError:
+        values = [row.get(name, default) for row in rows]
+    return map(convert, values) if convert else values
 
 
 def _converter(field: Field[Any, Any]) -> Callable[[Any], Any] | None:

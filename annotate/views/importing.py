@@ -48,6 +48,9 @@ COLUMNS: Final = {
     "prompt": gettext_lazy("A text, or a list of {role, content}. Needed."),
     "completion_a, completion_b": gettext_lazy("The two responses: texts, or lists of {role, content}."),
     "generator_a, generator_b": gettext_lazy("The models that wrote them. Annotators never see them."),
+    "id_a, id_b, rank_a, rank_b, score_a, score_b": gettext_lazy(
+        "What another system calls the two responses, and how it ranked or scored them."
+    ),
     "completions": gettext_lazy(
         "Instead of the two: a list of {id, text, generator, rank, score}, from which comparisons are made."
     ),
