@@ -16,12 +16,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotate.models import Comparison, Form, Judge, Judgement, Rater, Rubric
+from curation.models import DatasetVersion, VersionFile
 from tests import build
 from tiebreak.accounts import services as accounts
 from tiebreak.accounts.models import ApiToken, Membership, Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed, NotFound
 from tiebreak.core.models import Event
+from tiebreak.runs import store
 from tiebreak.runs.models import Run
 
 pytestmark = pytest.mark.django_db
@@ -450,6 +452,36 @@ def test_a_version_counts_what_changed_and_serves_its_files_to_readers() -> None
     address = reverse("version-file", args=[world.project.slug, later.dataset.name, later.number, "train.parquet"])
     assert b"".join(client.get(address, headers={"Range": "bytes=0-3"}).streaming_content) == b"PAR1"  # type: ignore[attr-defined]
     assert Event.objects.filter(verb="dataset.download").count() == 1
+
+
+def test_a_version_is_loaded_with_every_file_of_a_split_and_without_rows_that_have_no_side() -> None:
+    """A mapping's later key would win: the last of three files, or the ties, in place of the split."""
+    world = World(1)
+    version = DatasetVersion.objects.create(
+        dataset=world.version.dataset, number=2, recipe={"ties": "keep"}, recipe_sha256="1" * 64
+    )
+    for name in ("train-1.parquet", "train-2.parquet", "train.undecided.parquet", "test.parquet"):
+        split, content = name.partition(".")[0].partition("-")[0], store.put(name.encode(), "application/octet-stream")
+        VersionFile.objects.create(
+            version=version, name=name, split=split, rows=1, undecided="undecided" in name, artifact=content
+        )
+    address = reverse("version", args=[world.project.slug, version.dataset.name, 2])
+    page = signed_in(world.owner).get(address)
+    assert page.context["page"].pairs == [("train", ["train-1.parquet", "train-2.parquet"])]
+    shown = page.content.decode().partition("data_files=")[2].partition("</pre>")[0]
+    assert shown.count("train&quot;:") + shown.count('"train":') == 1
+    assert shown.index("train-1.parquet") < shown.index("train-2.parquet")
+    assert "undecided" not in shown
+    assert "test.parquet" not in shown
+
+
+def test_datasets_lead_to_the_recipe_whether_there_are_any_or_not() -> None:
+    world = World(1)
+    address, editor = (reverse(name, args=[world.project.slug]) for name in ("datasets", "recipe"))
+    assert f'href="{editor}"' in signed_in(world.owner).get(address).content.decode()
+    empty = build.make_project()
+    page = signed_in(build.make_member(empty, Role.CURATOR)).get(reverse("datasets", args=[empty.slug]))
+    assert f'href="{reverse("recipe", args=[empty.slug])}"' in page.content.decode()
 
 
 # Runs

@@ -59,6 +59,13 @@ class VersionPage:
     def rows(self) -> int:
         return sum(n for _, n, _ in self.splits)
 
+    @property
+    def pairs(self) -> list[tuple[str, list[str]]]:
+        """(split, names of its files) of what training reads: every file of it, and none of rows without a side."""
+        names = [(file.split, file.name) for file in self.files if not file.undecided]
+        told = [(split, [name for of, name in names if of == split]) for split in SPLITS if split != "test"]
+        return [(split, found) for split, found in told if found]
+
 
 def datasets(project: Project) -> list[DatasetLine]:
     """Two queries."""
