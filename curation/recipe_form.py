@@ -287,6 +287,12 @@ class RecipeForm(forms.Form):
             self.add_error("balance.by", _("Say of what: side, length, source or a key."))
         if said.get("noise.max_score") is not None and not said.get("noise.method"):
             self.add_error("noise.method", _("Choose by which score."))
+        if said.get("noise.method") and said.get("noise.max_score") is None and "noise.max_score" not in self.errors:
+            self.add_error("noise.max_score", _("Say above which score a comparison is left out, such as 0.6."))
+        if said.get("deidentify.keys", "").strip() and said.get("deidentify.metadata") != "keys":
+            self.add_error("deidentify.metadata", _("Keys are named, but this says something else of them."))
+        if said.get("deidentify.metadata") == "keys" and not said.get("deidentify.keys", "").strip(" ,"):
+            self.add_error("deidentify.keys", _("Name at least one key, or choose that none stays."))
         return said
 
 

@@ -131,6 +131,20 @@ def test_a_refusal_stands_beside_the_field_that_it_names_and_nothing_is_lost() -
     assert not DatasetVersion.objects.exists()
 
 
+def test_fields_that_only_say_half_are_told_beside_the_other_half() -> None:
+    project, client, _ = judged()
+    for beside, told, changes in (
+        ("noise.max_score", "above which score", {"noise__method": "consensus-entropy"}),
+        ("deidentify.metadata", "Keys are named", {"deidentify__keys": "topic"}),  # all of it would have stayed
+        ("deidentify.keys", "at least one key", {"deidentify__metadata": "keys", "deidentify__keys": " , "}),
+    ):
+        answer = ask(client, project, "build", **changes)
+        assert answer.status_code == 422, beside
+        assert told in str(answer.context["form"].errors[beside])
+        assert len(answer.context["form"].errors) == 1
+    assert not DatasetVersion.objects.exists()
+
+
 def test_contradictory_rules_are_told_before_the_build() -> None:
     project, client, _ = judged()
     text = look(client, project, include_judges=False, sources=["judge"])
