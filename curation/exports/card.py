@@ -352,7 +352,7 @@ def _how_to_load(facts: CardFacts, statistics: Statistics) -> str:
         "polars": f"import polars as pl\n\nrows = pl.scan_parquet({many!r}).collect()",
     }
     code = "\n\n".join(f"With {name}:\n\n" + _fenced("python", text) for name, text in ways.items())
-    pull = f"tiebreak pull {facts.name}@{facts.version}"
+    pull = f"tiebreak pull {facts.name}@{facts.version} --to {facts.name}-{facts.version}"
     return f"{code}\n\nFrom the server that made it, every file checked by its hash:\n\n" + _fenced("sh", pull)
 
 
