@@ -195,8 +195,10 @@ def test_a_training_token_gets_what_it_may_read_and_is_told_what_not(
     stand.scopes = ["train"]
     told = client.pull("chat@3", tmp_path)
     assert (told["refused_splits"], told["fetched"]) == (["test"], 2)
-    assert not (tmp_path / "test.parquet").exists()
+    assert not list(tmp_path.glob("*test*")), "not even the beginning of a file"
+    assert not list(tmp_path.glob(".*.part"))
     assert verify(tmp_path)["files"] == 3
+    assert client.pull("chat@3", tmp_path)["unchanged"] == 2
     refusal("protected_split", client.pull, "chat@3", tmp_path, splits=["test"])
 
 

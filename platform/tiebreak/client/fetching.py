@@ -96,7 +96,12 @@ def _bytes(wire: Wire, wanted: Wanted, to: Path, *, show: bool) -> Had:
     """Bytes that are not what the manifest says are fetched anew, once."""
     part, sha256 = _part(to, wanted, wanted.sha256), ""
     for _ in range(2):
-        _download(wire, wanted, part, show=show)
+        try:
+            _download(wire, wanted, part, show=show)
+        except ClientError:
+            if not part.stat().st_size:  # a file that this token may not have leaves nothing behind
+                part.unlink()
+            raise
         sha256 = sha256_of(part)
         if sha256 == wanted.sha256:
             _put(part, to / wanted.name)

@@ -62,7 +62,7 @@ def pull(wire: Wire, reference: str, to: Path, asked: Asked, *, show: bool = Fal
         "format": asked.format,
         "to": str(to),
         "fetched": len(fetched),
-        "unchanged": len(wanted) - len(fetched) - len(refused),
+        "unchanged": sum(w.split not in refused for w in wanted) - len(fetched),
         "refused_splits": refused,
         "files": [_told(files[name]) for name in sorted(files)],
     }
@@ -126,17 +126,17 @@ def _fetch_all(
 ) -> tuple[dict[str, Had], list[str]]:
     """The files that were not there yet, and the splits that this token may not read, where they may be left out."""
     fetched: dict[str, Had] = {}
-    refused = []
+    refused: dict[str, None] = {}  # once each, of however many files
     for file in wanted:
         try:
             had = fetch(wire, file, to, kept.get(file.name), show=show)
         except ClientError as error:
             if error.code != "protected_split" or not may_skip:
                 raise
-            refused.append(file.split)
+            refused |= {file.split: None}
         else:
             fetched |= {file.name: had} if had else {}
-    return fetched, refused
+    return fetched, list(refused)
 
 
 def _beside(wire: Wire, version: Version, asked: Asked, splits: Sequence[str]) -> dict[str, bytes]:
