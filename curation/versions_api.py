@@ -27,6 +27,7 @@ from .exports.schema import SPLITS
 from .models import Dataset, DatasetVersion, VersionNote, VersionTag
 from .serializers import Strict
 from .services import tagging, versions
+from .services.material import public_name
 from .services.reading import differences, lineage, reach
 
 LOOKERS: Final = (Scope.EXPORT, Scope.CURATE)
@@ -228,7 +229,7 @@ class DifferenceRowsView(DifferenceView):
 
 class SaidThenOut(serializers.Serializer[lineage.Said]):
     judgement = serializers.IntegerField(source="judgement.pk")
-    rater = serializers.CharField(source="judgement.rater.name")
+    rater = serializers.SerializerMethodField(help_text="as versions of the project call them")
     kind = serializers.CharField(source="judgement.rater.kind")
     preference = serializers.IntegerField(source="judgement.preference", allow_null=True)
     both_bad = serializers.BooleanField(source="judgement.both_bad")
@@ -242,6 +243,10 @@ class SaidThenOut(serializers.Serializer[lineage.Said]):
     price = serializers.DecimalField(max_digits=14, decimal_places=8, allow_null=True)
     submitted_at = serializers.DateTimeField(source="judgement.submitted_at")
     revised = serializers.DateTimeField(allow_null=True)
+
+    def get_rater(self, said: lineage.Said) -> str:
+        rater = said.judgement.rater
+        return public_name(rater, self.context["project"])
 
     def get_rubric(self, said: lineage.Said) -> str | None:
         judgement: Judgement = said.judgement
@@ -288,7 +293,7 @@ class LineageOut(serializers.Serializer[lineage.RowPage]):
     cost = CostOut()
 
     def get_doubt(self, page: lineage.RowPage) -> str | None:
-        return f"{page.noise.action}: {page.noise.told()}" if page.noise else None
+        return f"{page.noise.action}: {page.noise.published()}" if page.noise else None
 
     def get_changes(self, page: lineage.RowPage) -> dict[str, Any]:
         return dict(page.changes)
@@ -310,10 +315,10 @@ class LineageView(VersionView):
     def get(self, request: Request, name: str, number: str) -> Response:
         version = self.version(request, name, number)
         sought = request.query_params.get("id", "").replace("\x00", "")
-        found = lineage.find(version, sought)
+        found = lineage.find(version, sought, public=True)
         if found is None:
             raise NotFound(f"{version} knows no comparison {sought[:200]!r}.", code="no_row")
-        return Response(LineageOut(found).data)
+        return Response(LineageOut(found, context={"project": version.dataset.project}).data)
 
 
 class ReachedOut(serializers.Serializer[reach.Reached]):
@@ -340,7 +345,7 @@ class OriginsView(Scoped, APIView):
     @extend_schema(
         operation_id="origins",
         parameters=[
-            OpenApiParameter("rater", str, description="the name of a person or a judge (as in NAME vVERSION)"),
+            OpenApiParameter("rater", str, description="as versions call them, or the name; of a judge NAME vVERSION"),
             OpenApiParameter("form", int, description="its number"),
             OpenApiParameter("guidelines", int, description="their version"),
             OpenApiParameter("rubric", int, description="its id"),
@@ -354,8 +359,9 @@ class OriginsView(Scoped, APIView):
             raise Invalid("rater: ask for one of rater, form, guidelines or rubric.", field="rater")
         ((key, value),) = given.items()
         if key == "rater":
-            found = Rater.objects.filter(project=project, name=value.replace("\x00", ""))
-            reached = [each for rater in found for each in reach.of_rater(rater)]
+            raters = Rater.objects.filter(project=project).select_related("user")
+            called = [rater for rater in raters if value in (rater.name, public_name(rater, project))]
+            reached = [each for rater in called for each in reach.of_rater(rater)]
         else:
             if not re.fullmatch("[0-9]{1,9}", value):
                 raise Invalid(f"{key}: expected a number, got {value[:60]!r}.", field=key)

@@ -369,6 +369,31 @@ def test_rest_tells_the_lineage_of_a_row(project: Project, form: Form, curator: 
     assert client.get("/api/v1/datasets/prefs/versions/1/lineage/?id=nothing").status_code == 404
 
 
+def test_rest_calls_members_as_versions_do_and_never_by_their_names(project: Project, curator: User) -> None:
+    user = build.make_member(project, Role.ANNOTATOR, name="anna.berg")
+    anna = Rater.objects.create(project=project, kind="annotator", name="anna.berg", user=user)
+    comparison = build.make_comparison(project, "c1")
+    build.make_judgement(comparison, anna, -1)
+    version = make(project)
+    other = Rater.objects.create(
+        project=project,
+        kind="annotator",
+        name="ben.cole",
+        user=build.make_member(project, Role.ANNOTATOR, name="ben.cole"),
+    )
+    build.make_judgement(comparison, other, 1, submitted_at=timezone.now())
+    Adjudication.objects.create(comparison=comparison, preference=1, reason="so", by=curator)
+    (called,) = (vote["rater"] for vote in version.rows.get().row["votes"])
+    client = Client(headers={"Authorization": f"Bearer {build.make_token(curator, 'export')}"})
+    answer = client.get("/api/v1/datasets/prefs/versions/1/lineage/?id=c1")
+    assert [said["rater"] for said in answer.json()["said"]] == [called]
+    judged, decided = (event["what"] for event in answer.json()["since"])
+    assert (judged.startswith("annotator-"), decided.startswith("adjudicator-")) == (True, True)
+    assert not any(name in answer.content.decode() for name in ("anna.berg", "ben.cole", curator.username))
+    (reached,) = client.get("/api/v1/projects/chat/origins/", {"rater": called}).json()
+    assert (reached["version"], reached["rows"]) == ("prefs@1", 1)
+
+
 def test_a_token_that_trains_learns_nothing_of_the_test_split_by_lineage(project: Project, curator: User) -> None:
     says(build.make_comparison(project, "c1"), "ann", -1)
     make(project)

@@ -27,6 +27,8 @@ from curation.models import (
     VersionWork,
 )
 from curation.services import budgeting
+from curation.services.material import pseudonym, public_name
+from tiebreak.accounts.models import Project
 
 from .differences import method_of
 
@@ -143,8 +145,22 @@ class RowPage:
         return sorted((self.row.lineage.get("changes") or {}).items()) if self.row else []
 
 
-def find(version: DatasetVersion, external_id: str) -> RowPage | None:
+class Names(NamedTuple):
+    """How people are called: by their own names where a project's members read, else as in its versions."""
+
+    project: Project
+    public: bool
+
+    def rater(self, rater: Rater) -> str:
+        return public_name(rater, self.project) if self.public else str(rater)
+
+    def adjudicator(self, user: Any) -> str:
+        return pseudonym("adjudicator", user.username, self.project) if self.public and user else str(user)
+
+
+def find(version: DatasetVersion, external_id: str, *, public: bool = False) -> RowPage | None:
     """A row by its own id, or what became of it; None where neither the version nor its project knows the id.
+    `public` events call nobody by a member's name.
 
     A dozen queries, however long the version.
     """
@@ -158,7 +174,7 @@ def find(version: DatasetVersion, external_id: str) -> RowPage | None:
         return None
     row = version.rows.filter(comparison=comparison).first() if comparison else None
     dropped = version.dropped_rows.filter(comparison=comparison).first() if comparison else None
-    return _page(version, external_id, comparison, row, dropped, tombstones)
+    return _page(version, external_id, comparison, row, dropped, tombstones, Names(project, public))
 
 
 class _Past(NamedTuple):
@@ -174,7 +190,9 @@ class _Past(NamedTuple):
         """Four queries."""
         if comparison is None:
             return cls((), (), (), ())
-        judgements = comparison.judgements.select_related("rater__judge", "form", "rubric", "call__judge__rubric")
+        judgements = comparison.judgements.select_related(
+            "rater__judge", "rater__user", "form", "rubric", "call__judge__rubric"
+        )
         return cls(
             list(judgements.order_by("submitted_at", "pk")),
             list(comparison.adjudications.select_related("by")),
@@ -190,6 +208,7 @@ def _page(
     row: DatasetRow | None,
     dropped: DroppedRow | None,
     tombstones: Sequence[Tombstone],
+    names: Names,
 ) -> RowPage:
     lineage: dict[str, Any] | None = row.lineage if row and "judgements" in row.lineage else None
     past, at = _Past.of(comparison), version.created_at
@@ -208,7 +227,7 @@ def _page(
         adjudication=_then(past.adjudications, "adjudication", lineage, lambda d: d.created_at < at),
         noise=_then(past.treated, "noise", lineage, lambda d: d.treatment.created_at < at and d not in undone),
         routing=_then(past.routed, "routing", lineage, lambda d: d.created_at < at),
-        since=sorted(_since(past, at, said, comparison), key=lambda event: event.at),
+        since=sorted(_since(past, at, said, comparison, names), key=lambda event: event.at),
         elsewhere=_elsewhere(version, comparison),
         margins=list(comparison.reward_margins.select_related("reward_model").order_by("pk")) if comparison else [],
         cost=cost(said, budgeting.settings_of(version.dataset.project)),
@@ -243,32 +262,37 @@ def _revised(past: _Past, judgement: Judgement) -> datetime | None:
     return min(later, key=_revision).submitted_at if later else None
 
 
-def _since(past: _Past, at: datetime, said: Sequence[Said], comparison: Comparison | None) -> Iterator[Event]:
+def _since(
+    past: _Past, at: datetime, said: Sequence[Said], comparison: Comparison | None, names: Names
+) -> Iterator[Event]:
     """What happened after the version was begun."""
     counted = {each.judgement.pk for each in said}
     for each in said:
         if each.revised:
-            yield Event(each.revised, _("%(rater)s revised what they had said") % {"rater": each.judgement.rater})
+            yield Event(
+                each.revised, _("%(rater)s revised what they had said") % {"rater": names.rater(each.judgement.rater)}
+            )
     for judgement in past.judgements:
         if judgement.submitted_at > at and judgement.revision == 1 and judgement.pk not in counted:
-            yield Event(judgement.submitted_at, _("%(rater)s judged it") % {"rater": judgement.rater})
+            yield Event(judgement.submitted_at, _("%(rater)s judged it") % {"rater": names.rater(judgement.rater)})
     for decision in past.adjudications:
         if decision.created_at > at:
-            told = {"name": decision.by, "reason": decision.reason}
+            told = {"name": names.adjudicator(decision.by), "reason": decision.reason}
             yield Event(decision.created_at, _("%(name)s decided it: %(reason)s") % told)
     for routed in past.routed:
         if routed.created_at > at:
             yield Event(routed.created_at, _("it was routed anew: %(reason)s") % {"reason": routed.reason})
-    yield from _treated_since(past.treated, at)
+    yield from _treated_since(past.treated, at, names)
     if comparison is not None and comparison.status == Comparison.Status.WITHDRAWN:
         yield Event(comparison.updated_at, _("it was withdrawn from the project"))
 
 
-def _treated_since(treated: Sequence[NoiseDecision], at: datetime) -> Iterator[Event]:
+def _treated_since(treated: Sequence[NoiseDecision], at: datetime, names: Names) -> Iterator[Event]:
     for decision in treated:
         treatment = decision.treatment
         if treatment.created_at > at:
-            told = {"action": decision.action.replace("_", " "), "cause": decision.told()}
+            cause = decision.published() if names.public else decision.told()
+            told = {"action": decision.action.replace("_", " "), "cause": cause}
             yield Event(treatment.created_at, _("its label was treated, %(action)s: %(cause)s") % told)
         if treatment.undone_at and treatment.undone_at > at:
             yield Event(treatment.undone_at, _("a treatment of its label was undone"))
