@@ -125,7 +125,13 @@ def erase_rater(rater: Rater) -> None:
     """Their name, wherever it stands. Alters the audit log: call within `rewriting.door`."""
     alias = withdrawn_name(rater.project_id, rater.name)
     name = rf"(^|: |, ){re.escape(rater.name)}(?= \()"
-    where = {"name": name, "alias": rf"\1{alias}", "quoted": QUOTED, "rater": rater.pk, "project": rater.project_id}
+    where: dict[str, Any] = {
+        "name": name,
+        "alias": rf"\1{alias}",
+        "quoted": QUOTED,
+        "rater": rater.pk,
+        "project": rater.project_id,
+    }
     with connection.cursor() as cursor:
         for table, column, most, of in CAUSES:
             cursor.execute(_RENAME.format(table=table, column=column, of=of), where | {"most": most})
