@@ -70,7 +70,7 @@ def add(project: Project, data: bytes = b"", name: str = "trains", **given: Any)
         (lines({"conversations": [{"from": "human", "value": "a"}]}), "conversations", "x", ["a"]),
         (lines({"choices": ["a", "b"]}), "choices", "x", ["a", "b"]),
         (lines({"text": "a"}, {"text": None}, {"text": ""}, {"text": " ?! "}), "", "x", ["a"]),
-        (gzip.compress(lines({"text": "a"})), "", "x.jsonl.gz", ["a"]),
+        (gzip.compress(lines({"text": "a"}), mtime=0), "", "x.jsonl.gz", ["a"]),
         (b"question,answer\nq,a\n", "", "x.csv", ["q"]),
         (parquet(question=["q", "r"], n=[1, 2]), "", "x.parquet", ["q", "r"]),
         (b"one\n\ntwo, three\r\n", "", "x.txt", ["one\n", "two, three\r\n"]),
@@ -96,7 +96,7 @@ def test_files_become_texts(data: bytes, field: str, filename: str, expected: li
         (lines(1), "", "x.jsonl", "int"),
         (b"\xff\xfe", "", "x.txt", "UTF-8"),
         (b"PAR1" + b"\0" * 100, "", "x.parquet", "Parquet"),
-        (gzip.compress(lines({"text": "a"}))[:-9], "", "x.gz", "breaks off"),
+        (gzip.compress(lines({"text": "a"}), mtime=0)[:-9], "", "x.gz", "breaks off"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(data: bytes, field: str, filename: str, words: str) -> None:
@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(data: bytes, field: str, 
 
 def test_a_gzip_bomb_is_refused_before_it_unfolds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "BOMB_FROM", 1 << 20)
-    bomb = gzip.compress(lines({"text": "a" * 100_000}) * 100)  # 10 MB of text
+    bomb = gzip.compress(lines({"text": "a" * 100_000}) * 100, mtime=0)  # 10 MB of text
     assert len(bomb) < 20_000
     with pytest.raises(Invalid, match="grows more than"):
         texts(bomb)
@@ -147,7 +147,7 @@ class Pipe(io.RawIOBase):
 
 
 def test_a_stream_that_cannot_be_read_twice_is_kept_on_disk_meanwhile() -> None:
-    assert list(evaluation_files.texts(Pipe(gzip.compress(lines({"text": "a"}))))) == ["a"]  # type: ignore[arg-type]
+    assert list(evaluation_files.texts(Pipe(gzip.compress(lines({"text": "a"}), mtime=0)))) == ["a"]  # type: ignore[arg-type]
 
 
 # Sets
@@ -284,7 +284,7 @@ def test_rest_adds_texts_lists_and_removes(project: Project, api: Client) -> Non
 
 
 def test_rest_takes_a_file(project: Project, api: Client) -> None:
-    sent = gzip.compress(lines({"q": QUESTION}, {"q": "2+2?"}))
+    sent = gzip.compress(lines({"q": QUESTION}, {"q": "2+2?"}), mtime=0)
     made = api.post(f"{URL}?name=trains&field=q", sent, content_type="application/x-ndjson")
     assert (made.status_code, made.json()["texts"]) == (201, 2)
 
