@@ -75,7 +75,8 @@ class DatasetViewSet(Scoped, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
 
     def get_queryset(self) -> Any:
         found = Dataset.objects.filter(project__in=readable_projects(self.request))
-        return found.select_related("project").prefetch_related("versions")
+        numbers = DatasetVersion.objects.only("dataset", "number", "status")  # never every card and its figures
+        return found.select_related("project").prefetch_related(Prefetch("versions", numbers))
 
 
 class VersionView(Scoped, APIView):

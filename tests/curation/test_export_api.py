@@ -12,7 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from annotate.models import Criterion, Judge, Prompt, Rater, Rubric
 from curation.exports.files import rows_digest
@@ -155,6 +157,16 @@ def test_a_split_holds_its_rows_only(reader: Client, version: DatasetVersion, sp
     rows = rows_of(reader.get(HERE + f"rows/?split={split}"))
     assert len(rows) == version.counts[split]
     assert {row["split"] for row in rows} == {split}
+
+
+def test_a_list_of_datasets_reads_no_card(reader: Client, version: DatasetVersion, curator: User) -> None:
+    """A card and its figures are tens of kilobytes, for every version that there ever was."""
+    browser = Client()
+    browser.force_login(curator)
+    for client, address in ((reader, "/api/v1/datasets/"), (browser, f"/p/{version.dataset.project.slug}/datasets/")):
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(address).status_code == 200
+        assert not [query["sql"] for query in asked if '"card"' in query["sql"]]
 
 
 def test_the_formats_are_what_trainers_read(reader: Client, version: DatasetVersion) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Prefetch
+
 from curation.exports.recipe import Change
 from curation.exports.schema import SPLITS
 from curation.models import (
@@ -70,7 +72,8 @@ class VersionPage:
 def datasets(project: Project) -> list[DatasetLine]:
     """Two queries."""
     lines = []
-    for dataset in Dataset.objects.filter(project=project).prefetch_related("versions"):
+    light = Prefetch("versions", DatasetVersion.objects.defer("card", "statistics"))
+    for dataset in Dataset.objects.filter(project=project).prefetch_related(light):
         versions = sorted(dataset.versions.all(), key=lambda v: -v.number)
         ready = [v for v in versions if v.status == DatasetVersion.Status.READY]
         lines.append(DatasetLine(dataset, len(versions), ready[0] if ready else None))
