@@ -28,6 +28,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "balance": {"by": "side", "most": 0.6},
         "split": {"by": "cluster", "seed": 3},
     },
+    "contamination": {
+        "decontaminate": {"against": ["near", "far"], "words": 3},
+        "near_duplicates": {"threshold": 0.6, "of": "prompt"},
+        "deidentify": {"raters": "none"},
+        "balance": {"by": "source", "most": 20},
+    },
 }
 N = 60
 
@@ -36,7 +42,15 @@ def make(seed: int) -> Any:
     """The same comparisons, judgements and decisions for every seed; only their order and ids differ."""
     from annotate.models import Adjudication
     from curation.models import NoiseDecision, NoiseTreatment
-    from tests.build import make_comparison, make_judge, make_judgement, make_project, make_rater, make_user
+    from tests.build import (
+        make_comparison,
+        make_evaluation_set,
+        make_judge,
+        make_judgement,
+        make_project,
+        make_rater,
+        make_user,
+    )
 
     order = random.Random(seed)
     for _ in range(seed):
@@ -46,6 +60,8 @@ def make(seed: int) -> Any:
     people = {name: make_rater(project, name) for name in raters}
     judge = make_judge(project).rater
     expert = make_user("expert")
+    for name in order.sample(["near", "far"], 2):
+        make_evaluation_set(project, name, "Topic 3: w126 w127 w128", "Topic 4: w168 w169 w170")
     treatment = NoiseTreatment.objects.create(project=project, policy={})
     for i in order.sample(range(N), N):
         prompt = f"Topic {i // 6}: " + " ".join(f"w{(i // 2) * 7 + k}" for k in range(12))

@@ -68,4 +68,5 @@ def test_two_processes_on_two_databases_give_the_same_bytes(urls: list[str], tmp
     everything = one["everything"]
     assert set(everything["dropped"]) >= {"where", "min_agreement", "near_duplicates", "balance"}
     assert everything["changed"]["deidentify"] > 0
+    assert set(one["contamination"]["dropped"]) >= {"decontaminate", "near_duplicates", "balance"}
     assert set(everything["files"]) >= {"train.undecided.parquet", "train.parquet"}
