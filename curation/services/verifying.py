@@ -27,6 +27,7 @@ from tiebreak.runs import store
 AT_ONCE: Final = 2_000
 TOLD: Final = 5  # of the rows that do not hold, how many are named
 MANIFEST: Final = "manifest.json"
+CARD: Final = "README.md"
 
 
 class Check(NamedTuple):
@@ -255,12 +256,22 @@ def _of_version(manifest: Mapping[str, Any], version: DatasetVersion) -> Iterato
     yield Check("the version", named == str(version), named if named == str(version) else f"{named}, not {version}")
     for what, key in (("digest of the published rows", "rows_sha256"), ("recipe", "recipe_sha256")):
         yield _same(f"manifest: {what}", str(manifest.get(key)), getattr(version, key))
+    yield from (_of_card(str(entry["sha256"]), version) for entry in manifest["files"] if entry["path"] == CARD)
     if manifest.get("format") == "parquet":
         now = {file.artifact_id: file.name for file in version.files.all()}
         old = {told["sha256"]: told["withdrawal"] for file in version.files.all() for told in file.former}
         for entry in manifest["files"]:
             if str(entry["path"]).endswith(".parquet"):
                 yield _as_now(entry, now, old)
+
+
+def _of_card(sha256: str, version: DatasetVersion) -> Check:
+    """Every withdrawal is told in the card, so that lines of any format are as old as the card beside them."""
+    card = DatasetVersion.objects.values_list("card", flat=True).get(pk=version.pk)
+    what, now = f"{CARD} is the version's card", hashlib.sha256(card.encode()).hexdigest()
+    if sha256 != now and version.tombstones.exists():
+        return Check(what, False, "the folder is from before a withdrawal: pull it again, and delete this one")
+    return _same(what, sha256, now)
 
 
 def _as_now(entry: Mapping[str, Any], now: Mapping[str, str], old: Mapping[str, int]) -> Check:

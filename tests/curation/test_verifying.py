@@ -194,8 +194,23 @@ def test_a_folder_from_before_a_withdrawal_is_told_as_such(version: DatasetVersi
     exporting.export_to(version, format="parquet", folder=tmp_path)
     withdraw(Rater.objects.get(name="r1"))
     wrong = [check for check in verifying.verify_folder(tmp_path, version) if not check.holds]
-    assert [check.what for check in wrong] == [f"{split}.parquet is the version's" for split in ("train", "validation")]
-    assert all("from before withdrawal" in check.told for check in wrong)
+    assert [check.what for check in wrong] == [
+        "README.md is the version's card",
+        *(f"{split}.parquet is the version's" for split in ("train", "validation")),
+    ]
+    assert all("from before" in check.told for check in wrong)
+
+
+@pytest.mark.parametrize("format", ["trl", "native"])
+def test_lines_from_before_a_withdrawal_are_told_by_the_card_beside_them(
+    version: DatasetVersion, tmp_path: Path, format: str
+) -> None:
+    exporting.export_to(version, format=format, folder=tmp_path / "old")
+    withdraw(Rater.objects.get(name="r1"))
+    (wrong,) = [check for check in verifying.verify_folder(tmp_path / "old", version) if not check.holds]
+    assert "from before a withdrawal" in wrong.told
+    exporting.export_to(DatasetVersion.objects.get(pk=version.pk), format=format, folder=tmp_path / "new")
+    assert all(check.holds for check in verifying.verify_folder(tmp_path / "new", version))
 
 
 def test_a_manifest_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
