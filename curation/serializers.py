@@ -70,7 +70,9 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     dropped = serializers.DictField(child=serializers.IntegerField())
     changed = serializers.DictField(child=serializers.IntegerField())
     withdrawn = serializers.SerializerMethodField(help_text="rows that were taken out since, whole")
-    altered = serializers.SerializerMethodField(help_text="rows that lost a vote since, to a withdrawal")
+    altered = serializers.SerializerMethodField(
+        help_text="rows that lost a vote since, to a withdrawal, and are still there"
+    )
     parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # DRF's own attribute is an instance's
         help_text="number of the version before it that was ready"
     )
@@ -94,7 +96,9 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
         return version.tombstones.filter(became="").count()
 
     def get_altered(self, version: DatasetVersion) -> int:
-        return version.tombstones.exclude(became="").values("position").distinct().count()
+        gone = version.tombstones.filter(became="").values("position")
+        left = version.tombstones.exclude(became="").exclude(position__in=gone)
+        return left.values("position").distinct().count()
 
     def get_parent(self, version: DatasetVersion) -> int | None:
         earlier = version.dataset.versions.filter(number__lt=version.number, status=DatasetVersion.Status.READY)

@@ -1,4 +1,4 @@
-"""What is withdrawn leaves versions that never came, and counts of recipes, too."""
+"""What is withdrawn leaves versions that never came, counts of recipes and manifests, too."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import TestCase
+from django.test import RequestFactory, TestCase
 from django.utils import timezone
 
 from annotate.models import Comparison, Rater
 from curation.exports.recipe import Recipe
 from curation.models import DatasetVersion
+from curation.serializers import ManifestOut
 from curation.services import building, previewing, rewriting, withdrawing
 from tests.build import make_comparison, make_evaluation_set, make_judgements, make_project
 from tiebreak.accounts.models import Project
@@ -101,3 +102,13 @@ def test_counts_of_a_recipe_forget_the_examples_that_quote_what_they_drop(projec
     _, counts = previewing.counted(project, recipe)
     assert counts is not None
     assert (counts.rows, counts.examples) == (6, {})
+
+
+def test_a_row_that_lost_votes_and_then_went_is_counted_once(project: Project) -> None:
+    version = build(project)
+    withdraw(Rater.objects.get(name="r2"))  # six rows lose a vote
+    withdraw(Comparison.objects.get(external_id="c0"))  # one of these goes
+    version = DatasetVersion.objects.get()
+    told = ManifestOut(version, context={"request": RequestFactory().get("/")}).data
+    assert (told["withdrawn"], told["altered"]) == (1, 5)
+    assert version.statistics["withdrawn"] == {"rows": 1, "rows_that_lost_votes": 5}
