@@ -81,7 +81,7 @@ def discard(version: DatasetVersion) -> bool:
     them, and a build that begins anew makes its own. False where it is under way, with what it read itself.
     """
     with transaction.atomic():
-        run = Run.objects.select_for_update().filter(pk=version.run_id).first()
+        run = Run.objects.select_for_update().filter(pk=version.run_id or 0).first()
         under_way = run is not None and run.status == Run.Status.RUNNING and run.lease_expires_at is not None
         if under_way or DatasetVersion.objects.get(pk=version.pk).status == DatasetVersion.Status.READY:
             return False
