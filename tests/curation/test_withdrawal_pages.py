@@ -127,3 +127,27 @@ def test_what_cannot_be_taken_is_refused(project: Project, owner: User, body: di
     answer = api.post("/api/v1/projects/court/withdrawals/", body, content_type="application/json")
     assert answer.status_code == status
     assert not Withdrawal.objects.exists()
+
+
+def test_the_page_of_a_withdrawn_comparison_offers_no_decision_and_no_rater(
+    client: Client, owner: User, project: Project, version: DatasetVersion
+) -> None:
+    comparison = Comparison.objects.get(external_id="c1")
+    address, decide = f"/p/court/comparisons/{comparison.pk}/", f'href="/p/court/adjudicate/{comparison.pk}/"'
+    before = client.get(address).content.decode()
+    assert "people judge it" in before
+    assert decide in before
+    finish(withdrawing.start(comparison, "its author asks", by=owner, wake=False))
+    after = client.get(address).content.decode()
+    assert "people judge it" not in after
+    assert decide not in after
+    assert ">withdrawn<" in after
+
+
+def test_a_difference_counts_one_judge_as_one(client: Client, project: Project, version: DatasetVersion) -> None:
+    make_comparison(project, "later", prompt="when?")
+    make_judgements(Comparison.objects.get(external_id="later"), "A")
+    again = building.start("prefs", project, {"method": "majority"}, by=None, wake=False)
+    ledger.execute(again.run_id or 0)
+    page = client.get("/p/court/datasets/prefs/2/since/1/").content.decode()
+    assert "1 person, 0 judges" in page
