@@ -264,7 +264,7 @@ class _Beside:
             self.scores = {
                 pk: {recipe.noise.method: score} for pk, score in asked.values_list("comparison_id", "score")
             }
-        if recipe.aspect is None:
+        if recipe.aspect is None and (recipe.noise is None or recipe.noise.treatment == "current"):
             for row in NoiseDecision.objects.filter(comparison__in=keys, current=True):
                 told = Treatment(row.action, row.told(), float(row.details.get("weight", 0)), row.published())
                 self.treatments[row.comparison_id] = told
@@ -275,7 +275,10 @@ class _Beside:
     def lineage(self, pk: int, decided: Adjudication | None) -> dict[str, int]:
         """Ids of the decisions about a comparison, as they stand."""
         told = {name: ids[pk] for name, ids in self._ids.items() if pk in ids}
-        return told | ({"adjudication": decided.pk} if decided else {})
+        if decided is None:
+            return told
+        told.pop("noise", None)  # a decision is beyond doubt: no treatment has a part in its row
+        return told | {"adjudication": decided.pk}
 
 
 def _order(project: Project, ids: Sequence[int] | None) -> Ints:

@@ -16,7 +16,7 @@ from curation.exports.files import chain, ndjson_line, read_parquet
 from curation.exports.following import RULE_NAMES
 from curation.exports.recipe import Recipe
 from curation.exports.schema import native
-from curation.models import DatasetVersion, VersionContribution
+from curation.models import DatasetVersion, NoiseDecision, NoiseTreatment, VersionContribution
 from curation.services import building, evaluation_sets, previewing, verifying, writing
 from tests.build import (
     make_comparison,
@@ -78,6 +78,22 @@ def test_a_row_knows_the_judgements_and_decisions_that_it_rests_on() -> None:
     assert sorted(row.lineage["judgements"]) == sorted(people.values_list("pk", flat=True))  # no judge's
     assert row.lineage["adjudication"] == decided.pk
     assert set(plain.lineage) == {"judgements"}
+
+
+def test_a_row_does_not_rest_on_a_treatment_that_was_not_followed() -> None:
+    project = make_world(("AAB", "AAB"))
+    first, second = Comparison.objects.order_by("external_id")
+    treatment = NoiseTreatment.objects.create(project=project, policy={})
+    for each in (first, second):
+        NoiseDecision.objects.create(
+            treatment=treatment, comparison=each, action="flip", method="ensemble", score=0.9, cause="doubt"
+        )
+    Adjudication.objects.create(comparison=first, preference=-1, reason="so", by=make_user())
+    followed, ignored = build(project), build(project, {"noise": {"treatment": "none"}})
+
+    told = [["noise" in row.lineage for row in version.rows.order_by("position")] for version in (followed, ignored)]
+    assert told == [[False, True], [False, False]]
+    assert [row.side for row in followed.rows.order_by("position")] == ["a", "b"]
 
 
 def test_a_judge_who_calls_both_bad_is_heard_though_the_other_reading_could_not_be_read() -> None:
