@@ -198,8 +198,11 @@ def _raters(facts: CardFacts, statistics: Statistics) -> str:
     skills = {(rater.kind, rater.name): rater.skill for rater in facts.raters}
     votes = sorted(statistics.votes_of.items(), key=lambda item: (-item[1], item[0]))
     kinds = Counter(kind for kind, _ in statistics.votes_of)
+    words = {"annotator": ("person", "people"), "judge": ("judge", "judges")}
     names = [
-        f"{_count(kinds[kind])} {word}" for kind, word in (("annotator", "people"), ("judge", "judges")) if kinds[kind]
+        f"{_count(kinds[kind])} {one if kinds[kind] == 1 else many}"
+        for kind, (one, many) in words.items()
+        if kinds[kind]
     ]
     rows = [
         (
