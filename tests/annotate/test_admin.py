@@ -56,3 +56,14 @@ def test_the_digest_of_a_token_is_never_shown(client: Client) -> None:
     body = client.get(f"/admin/accounts/apitoken/{token.pk}/change/").content.decode()
     assert token.prefix in body
     assert token.digest not in body
+
+
+def test_who_is_there_keeps_their_username(client: Client) -> None:
+    # Pseudonyms in published versions are made of it, and a withdrawal finds by it what somebody said.
+    user = make_user("ada")
+    url = f"/admin/accounts/user/{user.pk}/change/"
+    joined = {"date_joined_0": "2026-01-01", "date_joined_1": "10:00:00", "is_active": "on"}
+    client.post(url, {"username": "byron", "email": "ada@corp.org"} | joined)
+    user.refresh_from_db()
+    assert (user.username, user.email) == ("ada", "ada@corp.org")
+    assert b'name="username"' in client.get("/admin/accounts/user/add/").content

@@ -35,7 +35,13 @@ class LookOnlyRows(Unwritten, admin.TabularInline[Any, Any]):
 
 @admin.register(User)
 class People(UserAdmin[User]):
+    """Who is there keeps their username: pseudonyms in published versions are made of it, and a withdrawal finds what
+    somebody said by it."""
+
     list_display = ("username", "email", "is_active", "is_staff", "last_login")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        return [*super().get_readonly_fields(request, obj), *(["username"] if obj else [])]
 
 
 class Members(LookOnlyRows):
