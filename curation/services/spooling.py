@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
-import pickle
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from curation.exports.rules import Kept
 from tiebreak.core.errors import Unavailable
+
+from .material import Origin
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class FileSpool:
@@ -27,7 +31,7 @@ class FileSpool:
 
     def append(self, kept: Kept) -> None:
         with disk_said(self._folder):
-            pickle.dump(tuple(kept), self._file, protocol=pickle.HIGHEST_PROTOCOL)
+            self._file.write(_JSON.encode(kept).encode() + b"\n")
         self._n += 1
 
     def __iter__(self) -> Iterator[Kept]:
@@ -35,7 +39,8 @@ class FileSpool:
             self._file.flush()
         self._file.seek(0)
         for _ in range(self._n):
-            yield Kept(*pickle.load(self._file))  # noqa: S301 - our own file, which nobody else can open
+            row, origin, changes = json.loads(self._file.readline())
+            yield Kept(row, Origin(*origin), changes)
 
     def __enter__(self) -> Self:
         return self

@@ -116,7 +116,7 @@ def test_without_json_it_is_one_line_for_people(project: Project) -> None:
         (["build_dataset", "Bad_Name", "--project", "chat"], "name"),
         (["build_dataset", "prefs", "--project", "chat", "--recipe", "/nothing.toml"], "/nothing.toml"),
         (["export_dataset", "prefs@9", "--to", "never"], "prefs@9"),
-        (["export_dataset", "prefs@x", "--to", "never"], "NAME@NUMBER"),
+        (["export_dataset", "prefs@x", "--to", "never"], "prefs@x"),
         (["train_reward_model", "prefs@9"], "prefs@9"),
         (["evaluate_reward_model", "nobody"], "nobody"),
         (["create_judge", "chat", "gpt", "--kind", "oracle", "--model", "m"], "kind"),
