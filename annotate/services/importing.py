@@ -31,7 +31,7 @@ from . import images, lanes
 from .projects import current_form, most_levels
 from .storing import Written, write
 
-BATCH: Final = 1000
+BATCH: Final = 4000
 BATCH_BYTES: Final = 16 * 1024 * 1024
 SELDOM: Final = 200_000  # objects made between two looks for cycles among the young
 TOLD: Final = 20  # rejects that the report itself shows; the rejects file has them all
