@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-_KEYS: Final = (b',"prompt":', b',"chosen":', b',"rejected":', b',"chosen_side":')
+_PROMPT: Final = b',"prompt":'
+_CHOSEN: Final = b',"chosen":'
+_REJECTED: Final = b',"rejected":'
+_END: Final = b',"chosen_side":'
 
 
 class Pieces(NamedTuple):
@@ -22,10 +25,14 @@ class Pieces(NamedTuple):
 
 def pieces(line: bytes) -> Pieces:
     """Of a native line of a pair. Raises ValueError where it is none."""
-    rest, cut = line, []
-    for key in _KEYS:
-        before, found, rest = rest.partition(key)
-        if not found:
-            raise ValueError("line", f"a pair with {key.decode()}", line[:60])
-        cut.append(before)
-    return Pieces(*cut[1:])
+    prompt = line.find(_PROMPT)
+    chosen = line.find(_CHOSEN, prompt)
+    rejected = line.find(_REJECTED, chosen)
+    end = line.find(_END, rejected)  # from a key that is not there, none is found
+    if end < 0:
+        raise ValueError("line", "a pair: prompt, chosen, rejected, chosen_side", line[:60])
+    return Pieces(
+        line[prompt + len(_PROMPT) : chosen],
+        line[chosen + len(_CHOSEN) : rejected],
+        line[rejected + len(_REJECTED) : end],
+    )

@@ -21,6 +21,7 @@ from curation.exports import spreadsheet
 from curation.exports.files import wire_line, write_parquet
 from curation.exports.formats import (
     FORMATS,
+    Cutter,
     FormatOptions,
     Rating,
     converter,
@@ -127,6 +128,8 @@ def stream(asked: Asked, *, format: str = "native", skip: int = 0) -> Iterator[b
     if not kind.total or options.margin:
         deque(_records(asked, name, options), maxlen=0)
     done, begun = divmod(skip, kind.records)
+    if asked.verdicts == (CHOSEN,) and (found := cutter(name, options)):
+        return _cut(asked, found, done, begun)
     return _joined(islice(_records(asked, name, options, done), begun, None))
 
 
@@ -145,13 +148,15 @@ def _listed(asked: Asked, name: str, options: FormatOptions, skip: int) -> Itera
         yield wire_line(convert_all([orjson.loads(line) for line in group], options))
 
 
+def _cut(asked: Asked, found: Cutter, skip: int, begun: int) -> Iterator[bytes]:
+    """`begun`: the records of the first row that are left out."""
+    for block in blocks(asked, skip=skip):
+        told = b"".join([found.cut(pieces(line)) for line in block.splitlines()])
+        yield b"".join(told.splitlines(keepends=True)[begun:]) if begun else told
+        begun = 0
+
+
 def _records(asked: Asked, name: str, options: FormatOptions, skip: int = 0) -> Iterator[bytes]:
-    pairs_cutter = cutter(name, options) if asked.verdicts == (CHOSEN,) else None
-    if pairs_cutter is not None:
-        for block in blocks(asked, skip=skip):
-            for line in block.splitlines():
-                yield from pairs_cutter.cut(pieces(line)).splitlines(keepends=True)
-        return
     try:
         for told in _rated(asked, name, options, skip) if FORMATS[name].rated else _plain(asked, name, options, skip):
             yield from map(wire_line, told)

@@ -1,8 +1,8 @@
 """The rows of a version as the lines that they are kept as: which of them a reader asks for, read in blocks.
 
-A block is a range of positions that the database joins to one text, read before its lines are handed on. So nothing is
-open in the database while a client is slow, other queries may go between, no time goes into single rows, and memory
-holds one block: a megabyte, or the one row that is longer.
+A block is read to its end, by COPY, before its lines are handed on. So nothing is open in the database while a client
+is slow, other queries may go between, little time goes into single rows, and memory holds one block: as many rows as
+begin within a megabyte.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ from operator import itemgetter
 from typing import Final
 
 import orjson
-from django.contrib.postgres.aggregates import StringAgg
-from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet, Window
+from django.db import connection
+from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import Coalesce
 
 from curation.models import DatasetRow, DatasetVersion, Tombstone
 
-FIRST_ROWS: Final = 32  # until it is known how long they are
-MOST_ROWS: Final = 4_096
-BLOCK_CHARS: Final = 1 << 20
+BLOCK_ROWS: Final = 512
+BLOCK_BYTES: Final = 1 << 20
 PROMPTS: Final = 256  # told together, as lists
 CHOSEN: Final = DatasetRow.Verdict.CHOSEN
 _PROMPT: Final = Coalesce(F("comparison__prompt"), -1 - F("position"))  # a comparison that has gone stands alone
+# The rows that begin in a block's room: the lengths are known without reading the lines.
+_BLOCK: Final = """
+SELECT position, line FROM (
+    SELECT *, sum(octet_length(line)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - octet_length(line) AS before
+    FROM ({rows}) AS rest
+) AS told WHERE before < {most} ORDER BY position
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Asked:
         there = self.scope(self.version).filter(comparison=OuterRef("comparison"))
         gone = self.scope(self.since).filter(~Exists(there))
         named = gone.values_list(F("comparison__external_id"), "line")
-        for external_id, line in named.iterator(chunk_size=MOST_ROWS):
+        for external_id, line in named.iterator(chunk_size=BLOCK_ROWS):
             yield external_id or _id_of(line), False
         taken = replace(self, version=self.since).withdrawn()
         for external_id in taken.values_list("external_id", flat=True).iterator():
@@ -92,18 +98,21 @@ class Asked:
 def blocks(asked: Asked, *, skip: int = 0) -> Iterator[bytes]:
     """Lines with their ends, a block at a time, after the first `skip` of them."""
     rows = asked.rows()
-    first = rows.values_list("position", flat=True)[skip : skip + 1] if skip else [0]
-    last = DatasetRow.objects.filter(version=asked.version).aggregate(last=Max("position"))["last"]
-    begin, size = next(iter(first), None), FIRST_ROWS
-    if begin is None or last is None:
-        return
-    while begin <= last:
-        joined = rows.filter(position__gte=begin, position__lt=begin + size).order_by()
-        text = joined.aggregate(text=StringAgg("line", "\n", ordering="position"))["text"]
-        begin += size
-        if text:
-            yield text.encode() + b"\n"
-        size = max(1, min(MOST_ROWS, size * 2, size * BLOCK_CHARS // len(text or " ")))
+    begin = rows.values_list("position", flat=True)[skip : skip + 1].first() if skip else 0
+    while begin is not None:
+        found = _block(rows.filter(position__gte=begin))
+        if found:
+            yield b"\n".join([*(line for _, line in found), b""])
+        begin = found[-1][0] + 1 if found else None
+
+
+def _block(rows: QuerySet[DatasetRow]) -> list[tuple[int, bytes]]:
+    """The first of them by their positions, each with its line. In COPY's binary form, a text is its bytes in UTF-8."""
+    sql, params = rows.values_list("position", "line")[:BLOCK_ROWS].query.sql_with_params()
+    query = f"COPY ({_BLOCK.format(rows=sql, most=BLOCK_BYTES)}) TO STDOUT (FORMAT BINARY)"
+    with connection.cursor() as cursor, cursor.copy(query, params) as copy:
+        copy.set_types(["int4", "bytea"])
+        return list(copy.rows())
 
 
 def count_groups(asked: Asked) -> int:
@@ -119,7 +128,7 @@ def groups(asked: Asked, *, skip: int = 0) -> Iterator[list[str]]:
     first = Window(Min("position"), partition_by=[_PROMPT, F("split")])
     ordered = asked.rows().annotate(first=first).order_by("first", "position").values_list("first", "position")
     firsts, positions = array("q"), array("q")
-    for one, position in ordered.iterator(chunk_size=MOST_ROWS):
+    for one, position in ordered.iterator(chunk_size=BLOCK_ROWS):
         firsts.append(one)
         positions.append(position)
     together = (list(members) for _, members in groupby(zip(firsts, positions, strict=True), itemgetter(0)))

@@ -42,8 +42,7 @@ def files_of(told: Any, split: str = "train") -> list[Path]:
 def test_shards_join_to_the_whole_and_are_numbered_by_how_many_there_are(
     version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curation.services.lines.FIRST_ROWS", 4)
-    monkeypatch.setattr("curation.services.lines.MOST_ROWS", 4)
+    monkeypatch.setattr("curation.services.lines.BLOCK_ROWS", 4)
     one = export_to(version, format="native", folder=tmp_path / "one")
     many = export_to(version, format="native", folder=tmp_path / "many", layout=Layout(shard_bytes=10_000))
     (whole,), shards = files_of(one), files_of(many)
@@ -90,8 +89,7 @@ def test_a_formats_records_are_written_as_a_table_too(version: DatasetVersion, t
 def test_llama_factory_is_told_of_every_shard(
     version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curation.services.lines.FIRST_ROWS", 10)
-    monkeypatch.setattr("curation.services.lines.MOST_ROWS", 10)
+    monkeypatch.setattr("curation.services.lines.BLOCK_ROWS", 10)
     told = export_to(version, format="llama-factory", folder=tmp_path, layout=Layout(shard_bytes=1))
     info = json.loads((tmp_path / "dataset_info.json").read_text())
     assert {entry["file_name"] for entry in info.values()} == {

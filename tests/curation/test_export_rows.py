@@ -160,9 +160,9 @@ def test_lines_come_out_of_copy_as_they_were_hashed(reader: Client, project: Pro
 
 def test_blocks_of_any_size_join_to_the_same_lines(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     version = freeze(project, [a_row(f"c{i:02d}", SPLITS[i % 3], text="x" * 50 * i) for i in range(40)])
-    for first, most in ((1, 1), (2, 3), (7, 64), (256, 4096)):
-        monkeypatch.setattr(lines, "FIRST_ROWS", first)
-        monkeypatch.setattr(lines, "MOST_ROWS", most)
+    for most, room in ((1, 1 << 20), (3, 1 << 20), (64, 1), (64, 3_000), (512, 1 << 20)):
+        monkeypatch.setattr(lines, "BLOCK_ROWS", most)
+        monkeypatch.setattr(lines, "BLOCK_BYTES", room)
         for split in (None, "test"):
             asked = exporting.asked_for(version, split=split)
             whole = b"".join(lines.blocks(asked))
@@ -172,15 +172,25 @@ def test_blocks_of_any_size_join_to_the_same_lines(project: Project, monkeypatch
                 assert rest == b"".join(whole.splitlines(keepends=True)[skip:])
 
 
-def test_a_cell_of_a_million_characters_makes_the_blocks_smaller_and_not_the_memory_larger(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines, "FIRST_ROWS", 2)
-    version = freeze(project, [a_row(f"c{i}", text="é" * 1_000_000) for i in range(12)])
-    sizes = [len(block) for block in lines.blocks(exporting.asked_for(version))]
-    assert sum(sizes) > 24_000_000
-    assert max(sizes[1:]) < 2_100_000  # a row each, once the first block has shown how long they are
-    assert len(list(exporting.lines(version, format="trl"))) == 12
+def test_a_cell_of_a_million_characters_makes_the_blocks_smaller_and_not_the_memory_larger(project: Project) -> None:
+    """Among short ones as well, which tell nothing of what comes after them."""
+    texts = ["short", "é" * 1_000_000, "short", *["é" * 1_000_000] * 8]
+    version = freeze(project, [a_row(f"c{i:02d}", text=text) for i, text in enumerate(texts)])
+    blocks = list(lines.blocks(exporting.asked_for(version)))
+    assert b"".join(blocks) == b"".join(exporting.lines(version))
+    assert sum(map(len, blocks)) > 18_000_000
+    assert max(map(len, blocks)) < 2_100_000  # as many as begin within a megabyte: one long row at most
+    assert len(list(exporting.lines(version, format="trl"))) == len(texts)
+
+
+def test_backslashes_quotes_and_ends_of_lines_arrive_as_they_are(project: Project) -> None:
+    text = 'C:\\new\\\\\n\r\t\b\f"\\"\u2028\x7f é 日'
+    version = freeze(project, [a_row("c1", text=text)])
+    (line,) = exporting.lines(version)
+    assert line == version.rows.get().line.encode() + b"\n"
+    assert json.loads(line)["chosen"][0]["content"] == text
+    (told,) = exporting.lines(version, format="trl")
+    assert json.loads(told)["chosen"][0]["content"] == text
 
 
 # --- which version, and when ------------------------------------------------------------------------------------------
