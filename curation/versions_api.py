@@ -240,6 +240,9 @@ class SaidThenOut(serializers.Serializer[lineage.Said]):
     rubric = serializers.SerializerMethodField()
     judge = serializers.SerializerMethodField(help_text="NAME vVERSION of a judge of ours")
     prompt_sha256 = serializers.CharField(source="call.prompt_sha256", allow_null=True, default=None)
+    prompt_version = serializers.CharField(
+        source="call.prompt_version", allow_null=True, default=None, help_text="the prompt's template, like pairwise@1"
+    )
     price = serializers.DecimalField(max_digits=14, decimal_places=8, allow_null=True)
     submitted_at = serializers.DateTimeField(source="judgement.submitted_at")
     revised = serializers.DateTimeField(allow_null=True)

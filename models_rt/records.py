@@ -63,7 +63,9 @@ class Verdict:
 
     `failed` means that no answer could be had, `unparsed` that the answer says nothing readable; `reason` tells why.
     `preference` is below 0 for a, above 0 for b, 0 for a tie, and None unless parsed.
-    `probability_b` is the probability that b is better, where the kind of judge gives one.
+    `probability_b` is the probability that b is better, where the kind of judge gives one. `prompt_version` names the
+    template of the prompt, like `pairwise@1`: with the pair, the rubric and the order it gives the prompt again, which
+    `prompt_sha256` proves. Empty for a judge that scores.
     """
 
     pair_id: str
@@ -79,6 +81,7 @@ class Verdict:
     prompt_sha256: str
     model: str
     usage: Usage
+    prompt_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,9 @@ class JudgeCall(models.Model):
     run = models.ForeignKey("runs.Run", null=True, on_delete=models.SET_NULL, related_name="+")
     model = models.CharField(max_length=200, blank=True, default="", help_text="as the server named it")
     prompt_sha256 = models.CharField(max_length=64)
+    prompt_version = models.CharField(
+        max_length=60, blank=True, default="", db_default="", help_text="the template; empty: none, or not kept then"
+    )
     raw = models.TextField(blank=True, default="")
     reason = models.CharField(max_length=500, blank=True, default="")
     prompt_tokens = models.PositiveIntegerField(null=True)

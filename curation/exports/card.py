@@ -231,10 +231,26 @@ def _judges(facts: CardFacts) -> str:
     told = []
     if facts.judges:
         rows = [
-            (cell(j.name), j.kind, cell(j.model), cell(j.rubric), _count(j.readings), _shown(j.accuracy))
+            (
+                cell(j.name),
+                j.kind,
+                cell(j.model),
+                ", ".join(j.prompts),
+                cell(j.rubric),
+                _count(j.readings),
+                _shown(j.accuracy),
+            )
             for j in facts.judges
         ]
-        header = ("judge", "kind", "model", "rubric", "readings", "names people's side, on the audit (95 % interval)")
+        header = (
+            "judge",
+            "kind",
+            "model",
+            "prompt",
+            "rubric",
+            "readings",
+            "names people's side, on the audit (95 % interval)",
+        )
         told.append(_table(header, rows))
         accuracy = facts.judge_accuracy or Estimate(None, reason="no audit")
         told.append(

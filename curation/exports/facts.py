@@ -122,6 +122,8 @@ class JudgeFacts(NamedTuple):
     readings: int
     accuracy: Estimate
     """Against the majority of people on the audit, the random part that people answer whatever the router says."""
+    prompts: Sequence[str] = ()
+    """The templates that it was asked by, like `pairwise@1`, as far as they are known."""
 
 
 class Guidelines(NamedTuple):

@@ -239,7 +239,7 @@ def store(
             call.run = execution.run
             call.order, call.status, call.model = verdict.order, verdict.status, verdict.model
             call.prompt_sha256, call.reason = verdict.prompt_sha256, storable(verdict.reason)[:500]
-            call.raw = storable(verdict.raw)
+            call.prompt_version, call.raw = verdict.prompt_version, storable(verdict.raw)
             call.prompt_tokens = verdict.usage.prompt_tokens
             call.completion_tokens = verdict.usage.completion_tokens
             call.price, call.latency_ms = call.price + verdict.usage.price, verdict.usage.latency_ms

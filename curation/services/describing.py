@@ -9,7 +9,9 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from annotate.models import Rater
+from django.db.models import Exists, OuterRef
+
+from annotate.models import JudgeCall, Rater
 from curation.exports.bias import Figures, Rate
 from curation.exports.card import render_card
 from curation.exports.cautions import cautions
@@ -112,7 +114,12 @@ class _Judged(NamedTuple):
         unknown = Estimate(None, reason="no audited comparison was judged by it and by people")
         there = version.contributions.filter(rater__kind=Rater.Kind.JUDGE).select_related("rater__judge__rubric")
         judges = [
-            JudgeFacts(*_judge(row.rater), readings=row.judgements, accuracy=known.get(row.rater_id, unknown))
+            JudgeFacts(
+                *_judge(row.rater),
+                readings=row.judgements,
+                accuracy=known.get(row.rater_id, unknown),
+                prompts=_prompts(row.rater, version),
+            )
             for row in there.order_by("rater__name")
         ]
         everything = said.read(project, texts=False)
@@ -132,6 +139,13 @@ def _judge(rater: Rater) -> tuple[str, str, str, str]:
         return rater.name, "", "", ""
     rubric = f"{judge.rubric.name} v{judge.rubric.version}" if judge.rubric else ""
     return str(judge), judge.kind, judge.model, rubric
+
+
+def _prompts(rater: Rater, version: DatasetVersion) -> list[str]:
+    """The templates of its calls about what has a row."""
+    has_row = Exists(version.rows.filter(comparison=OuterRef("comparison")))
+    calls = JudgeCall.objects.filter(has_row, judge=rater.judge_id).exclude(prompt_version="")
+    return list(calls.order_by("prompt_version").values_list("prompt_version", flat=True).distinct())
 
 
 def _guidelines(version: DatasetVersion) -> list[Guidelines]:

@@ -69,7 +69,7 @@ class GenerativeJudge(ABC):
         for ask in asks:
             refusal = self._refusal(ask)
             if refusal:
-                yield _verdict(ask, "failed", "", self.backend.model, Usage(), reason=refusal)
+                yield self._verdict(ask, "failed", "", self.backend.model, Usage(), reason=refusal)
             else:
                 calls.append(self._call(ask))
         outcomes = self.backend.complete([c.request for c in calls], concurrency=self.concurrency)
@@ -105,42 +105,44 @@ class GenerativeJudge(ABC):
         ask, sha = call.ask, call.request.sha256
         if isinstance(outcome, BackendError):
             spent = Usage(latency_ms=outcome.latency_ms)
-            return _verdict(ask, "failed", sha, self.backend.model, spent, reason=outcome.reason)
+            return self._verdict(ask, "failed", sha, self.backend.model, spent, reason=outcome.reason)
         try:
             shown_texts = material(ask.pair)
             found = answer_object(outcome.text, "winner", call.mark, shown_texts, truncated=outcome.truncated)
             read = self._ballot(ask, found)
         except Unreadable as reason:
-            return _verdict(ask, "unparsed", sha, outcome.model, outcome.usage, raw=outcome.text, reason=str(reason))
-        return _verdict(ask, "parsed", sha, outcome.model, outcome.usage, raw=outcome.text, read=read)
+            told = str(reason)
+            return self._verdict(ask, "unparsed", sha, outcome.model, outcome.usage, raw=outcome.text, reason=told)
+        return self._verdict(ask, "parsed", sha, outcome.model, outcome.usage, raw=outcome.text, read=read)
 
-
-def _verdict(
-    ask: Ask,
-    status: Status,
-    sha: str,
-    model: str,
-    usage: Usage,
-    *,
-    raw: str = "",
-    reason: str = "",
-    read: Ballot | None = None,
-) -> Verdict:
-    return Verdict(
-        pair_id=ask.pair.id,
-        order=ask.order,
-        repeat=ask.repeat,
-        status=status,
-        preference=towards_b(read.lean, ask.order) if read else None,
-        both_bad=read.both_bad if read else False,
-        probability_b=None,
-        critique=read.critique if read else "",
-        raw=raw,
-        reason=reason,
-        prompt_sha256=sha,
-        model=model,
-        usage=usage,
-    )
+    def _verdict(
+        self,
+        ask: Ask,
+        status: Status,
+        sha: str,
+        model: str,
+        usage: Usage,
+        *,
+        raw: str = "",
+        reason: str = "",
+        read: Ballot | None = None,
+    ) -> Verdict:
+        return Verdict(
+            pair_id=ask.pair.id,
+            order=ask.order,
+            repeat=ask.repeat,
+            status=status,
+            preference=towards_b(read.lean, ask.order) if read else None,
+            both_bad=read.both_bad if read else False,
+            probability_b=None,
+            critique=read.critique if read else "",
+            raw=raw,
+            reason=reason,
+            prompt_sha256=sha,
+            model=model,
+            usage=usage,
+            prompt_version=self.prompt_version,
+        )
 
 
 class PairwiseJudge(GenerativeJudge):

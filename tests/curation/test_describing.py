@@ -97,13 +97,15 @@ class TestDescribed:
             make_routing(each, audit=i < 12, probability=0.5)
             # Right (a, as people say) but for the first two of the audit: 10 of 12, with which it is admitted.
             if i < 10:
-                make_call(judge, each, 1 if i < 2 else -1, price=Decimal("0.01"))
+                make_call(judge, each, 1 if i < 2 else -1, price=Decimal("0.01"), prompt_version="pairwise@1")
             else:
                 make_judgement(each, judge.rater, -1)
 
         version = built(project)
 
-        assert "| gpt v1 | pairwise | gpt-x |  | 24 | 0.833 (0.552 to 0.953) |" in version.card  # Wilson, 10 of 12
+        assert (
+            "| gpt v1 | pairwise | gpt-x | pairwise@1 |  | 24 | 0.833 (0.552 to 0.953) |" in version.card
+        )  # Wilson, 10 of 12
         assert "corrected by the audit of 12 comparisons" in version.card
         assert "known of 10 of 24 readings" in version.card
         assert "before selection: judges with people | " in version.card

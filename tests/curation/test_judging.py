@@ -60,6 +60,7 @@ def test_each_comparison_is_judged_in_both_orders_with_price_and_raw_output(llm:
     call = JudgeCall.objects.filter(order="ba").first()
     assert call is not None
     assert "The longer one." in call.raw
+    assert call.prompt_version == "pairwise@1"
     # 100 prompt tokens at 1 per million and 20 completion tokens at 2 per million
     assert call.price == Decimal("0.00014")
     assert Run.objects.get(kind="judge").cost == Decimal("0.00084")

@@ -356,7 +356,7 @@ def test_rest_tells_the_lineage_of_a_row(project: Project, form: Form, curator: 
     judge = build.make_judge(project, rubric=build.make_rubric(project, name="tone"))
     comparison = build.make_comparison(project, "c/1")
     says(comparison, "ann", -1, form=form, seconds=60)
-    call = build.make_call(judge, comparison, -1)
+    call = build.make_call(judge, comparison, -1, prompt_version="pairwise@1")
     version = make(project)
     client = Client(headers={"Authorization": f"Bearer {build.make_token(curator, 'export')}"})
     told = client.get(f"/api/v1/datasets/prefs/versions/{version.number}/lineage/?id=c/1").json()
@@ -364,7 +364,8 @@ def test_rest_tells_the_lineage_of_a_row(project: Project, form: Form, curator: 
     person, machine = sorted(told["said"], key=lambda said: said["kind"])
     assert (person["rater"], person["form"], person["guidelines"], person["judge"]) == ("ann", 1, 1, None)
     assert (machine["judge"], machine["rubric"], machine["price"]) == ("judge v1", "tone v1", "0.00120000")
-    assert machine["prompt_sha256"] == call.prompt_sha256
+    assert (machine["prompt_sha256"], machine["prompt_version"]) == (call.prompt_sha256, "pairwise@1")
+    assert person["prompt_version"] is None
     assert (told["cost"]["seconds"], told["cost"]["people"]) == (60, None)
     assert client.get("/api/v1/datasets/prefs/versions/1/lineage/?id=nothing").status_code == 404
 

@@ -129,7 +129,7 @@ def whole() -> tuple[CardFacts, Statistics]:
         dropped={"ties": 3, "decontaminate": 2, "near_duplicates": 4, "noise": 0},
         changed={"deidentify": 7},
         agreements=[Rate("judges with people", Estimate(0.3, 0.1, 0.5, 40))],
-        judges=[JudgeFacts("gpt v1", "pairwise", "gpt-x", "", 60, Estimate(0.8, 0.7, 0.9, 30))],
+        judges=[JudgeFacts("gpt v1", "pairwise", "gpt-x", "", 60, Estimate(0.8, 0.7, 0.9, 30), ["pairwise@1"])],
         judge_accuracy=Estimate(0.78, 0.7, 0.86, 60),
         audited=30,
         muted=["coin v1"],
