@@ -252,10 +252,13 @@ def _report(withdrawal: Withdrawal) -> dict[str, Any]:
     for stone in stones:
         told = versions.setdefault(str(stone.version), {"rows_that_lost_votes": 0, "rows_that_went": 0})
         told["rows_that_lost_votes" if stone.became else "rows_that_went"] += 1
-    models = _models({stone.version_id for stone in stones})
+    held = {stone.version_id for stone in stones}
+    models = _models(held)
+    learning = Run.objects.filter(kind="train", status=Run.Status.RUNNING, params__version__in=sorted(held))
     return {
         "withdrawal": withdrawal.pk,
         "kind": withdrawal.kind,
         "versions": versions,
         "models_that_saw_it": [model.name for model in models],
+        "trainings_under_way": [str(run_) for run_ in learning.order_by("pk")],
     }

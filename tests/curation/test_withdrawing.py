@@ -40,6 +40,7 @@ from tests.build import (
     make_project,
     make_rater,
     make_routing,
+    make_run,
 )
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import Role
@@ -375,6 +376,16 @@ def test_a_preview_says_what_would_go_and_alters_nothing(project: Project) -> No
     assert list(version.rows.values_list("sha256", flat=True)) == hashes
     assert not Withdrawal.objects.exists()
     assert withdraw(rater("r1")).result["models_that_saw_it"] == [model.name]
+
+
+def test_what_is_being_trained_on_a_version_meanwhile_is_named(project: Project) -> None:
+    version = build(project)
+    learning = make_run(project, kind="train", status="running", params={"version": version.pk})
+    make_run(project, kind="train", params={"version": version.pk})  # waits: it will read what is left
+    make_run(project, kind="train", status="running", params={"version": version.pk + 1})
+    told = withdraw(rater("r1")).result
+    assert told["trainings_under_way"] == [str(learning)]
+    assert told["models_that_saw_it"] == []
 
 
 @pytest.mark.parametrize("at", ["rewrite", "sweep", "erase_rater"])

@@ -46,7 +46,11 @@ class Command(VerbCommand):
             lines = [head, *lines, "Nothing was done: --apply does it."]
         else:
             lines = ["Done.", *lines]
-        return "\n".join([*lines, *([f"Models that saw it, and cannot forget it: {models}"] if models else [])])
+        if models:
+            lines.append(f"Models that saw it, and cannot forget it: {models}")
+        if learning := ", ".join(result.get("trainings_under_way", ())):
+            lines.append(f"Being trained on what was read before: {learning}")
+        return "\n".join(lines)
 
 
 def _subject(project: Project, rater: str | None, comparison: str | None) -> withdrawing.Subject:
