@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +32,9 @@ from . import admitting, aggregating, loading
 from .loading import Ints
 from .vectors import vectors_of
 
+FIRST: Final = 64  # comparisons that are read at once, until it is known how long they are
 BATCH: Final = 2_000
+BATCH_CHARS: Final = 1 << 26
 IDS: Final = """
 SELECT id::int8 FROM annotate_comparison WHERE project_id = %(project)s AND status <> 'withdrawn' {some}
 ORDER BY external_id COLLATE "C"
@@ -142,11 +144,15 @@ class Material:
 
     def candidates(self, said: Callable[[int], None] = lambda done: None) -> Iterator[Candidate]:
         """In their order. `said` is told, batch by batch, how many were given."""
-        for start in range(0, len(self.order), BATCH):
-            yield from self._candidates(start, min(start + BATCH, len(self.order)))
-            said(min(start + BATCH, len(self.order)))
+        start, size = 0, FIRST
+        while start < len(self.order):
+            stop = min(start + size, len(self.order))
+            length = yield from self._candidates(start, stop)
+            said(stop)
+            start, size = stop, max(1, min(BATCH, 2 * size, size * BATCH_CHARS // (length or 1)))
 
-    def _candidates(self, start: int, stop: int) -> Iterator[Candidate]:
+    def _candidates(self, start: int, stop: int) -> Generator[Candidate, None, int]:
+        """Returns how many characters their texts have."""
         keys = self.order[start:stop].tolist()
         with connection.cursor() as cursor:
             cursor.execute(TEXTS, [keys])
@@ -180,6 +186,7 @@ class Material:
                 decision=None if decided is None else self._decision(decided),
                 origin=Origin(pk, start + n, lineage | beside.lineage(pk, decided)),
             )
+        return sum(len(prompt) + len(a) + len(b) for _, prompt, a, b, *_ in texts.values())
 
     def _consensus(self, place: int, decided: Adjudication | None) -> tuple[tuple[float, float, float], float]:
         """Probabilities of a, tie, b, and the signed strength: as it was decided, else as the votes were fitted."""
