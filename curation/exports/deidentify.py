@@ -123,8 +123,10 @@ class Raters:
             return name
         if self.how == "none":
             return role
-        n = 1 + sum(known == role for known, _ in self._names)
-        return self._names.setdefault((role, name), f"{role}-{n}")
+        if (role, name) not in self._names:
+            n = 1 + sum(known == role for known, _ in self._names)
+            self._names[role, name] = f"{role}-{n}"
+        return self._names[role, name]
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
