@@ -1,6 +1,8 @@
 // The editor of a form: rows of aspects are added and removed (without it, empty rows and emptied ones do the same),
 // and what the preview says is wrong with a field stands beside it as well.
 
+import { showBeside } from "./beside.js";
+
 const box = document.querySelector("[data-aspects]");
 const rows = () => [...box.querySelectorAll(".aspect-row")];
 
@@ -50,26 +52,6 @@ if (box && !box.closest("fieldset[disabled]")) {
   add.addEventListener("click", addRow);
 }
 
-function showBeside() {
-  document.querySelectorAll("#form-editor .errorlist").forEach((list) => list.remove());
-  document.querySelectorAll("#form-editor .wrong").forEach((field) => {
-    field.classList.remove("wrong");
-    field.querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
-  });
-  for (const complaint of document.querySelectorAll("#form-preview [data-complaint]")) {
-    const control = document.getElementById(complaint.dataset.complaint);
-    const field = control?.closest(".field");
-    if (!field) continue;
-    const list = document.createElement("ul");
-    list.className = "errorlist";
-    list.append(document.createElement("li"));
-    list.firstChild.textContent = complaint.textContent;
-    field.classList.add("wrong");
-    if (control !== field) control.setAttribute("aria-invalid", "true");
-    field.append(list);
-  }
-}
-
 // A new preview stands as the one before it was left: scrolled, and opened.
 
 const preview = () => document.getElementById("form-preview");
@@ -86,5 +68,5 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.elt.id !== "form-preview") return;
   for (const details of preview().querySelectorAll("details[data-keep]")) details.open = left.open.includes(details.dataset.keep);
   scrollers().forEach((element, index) => { if (element) element.scrollTop = left.scrolled[index]; });
-  showBeside();
+  showBeside(document.getElementById("form-editor"), preview());
 });
