@@ -130,7 +130,7 @@ def _route(project: Project, params: RouteParams) -> dict[str, Any]:
 
 
 def _train(project: Project, params: TrainParams) -> dict[str, Any]:
-    version = version_named(params.version, project)
+    version = versions.named(params.version, project)
     if params.name and RewardModel.objects.filter(name=params.name).exists():
         raise Invalid(f"name: there is a reward model {params.name!r} already.", field="name")
     return params.model_dump(mode="json") | {"version": version.pk}
@@ -152,10 +152,6 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
     "evaluate": (EvaluateParams, _model),
     "return": (ReturnParams, _model),
 }
-
-
-def version_named(text: str, project: Project | None = None) -> DatasetVersion:
-    return versions.named(text, project)
 
 
 def ready(version: DatasetVersion) -> DatasetVersion:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.management.base import VerbCommand
-from curation.services import exporting, verbs
+from curation.services import exporting, verbs, versions
 
 
 class Command(VerbCommand):
@@ -30,7 +30,7 @@ class Command(VerbCommand):
 
     def perform(self, *, version: str, format: str, to: Path, **options: Any) -> Mapping[str, Any]:
         return exporting.export_to(
-            verbs.ready(verbs.version_named(version)),
+            verbs.ready(versions.named(version)),
             format=format,
             folder=to,
             undecided=options["undecided"],

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotate.management.base import VerbCommand
-from curation.services import publishing, verbs
+from curation.services import publishing, verbs, versions
 
 
 class Command(VerbCommand):
@@ -21,4 +21,4 @@ class Command(VerbCommand):
 
     def perform(self, *, version: str, to: str, **options: Any) -> Mapping[str, Any]:
         given = {name: options[name] for name in ("private", "include_test", "force")}
-        return publishing.publish(verbs.ready(verbs.version_named(version)), to=to, **given)
+        return publishing.publish(verbs.ready(versions.named(version)), to=to, **given)

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from annotate.management.base import VerbCommand
 from curation.management.base import finished
-from curation.services import verbs
+from curation.services import verbs, versions
 
 
 class Command(VerbCommand):
@@ -27,7 +27,7 @@ class Command(VerbCommand):
     def perform(
         self, *, version: str, name: str | None, config: Path | None, seed: int, **options: Any
     ) -> Mapping[str, Any]:
-        found = verbs.version_named(version)
+        found = versions.named(version)
         settings = _read(config) | _pairs(options["settings_"])
         given = {"version": version, "name": name, "config": settings, "seed": seed}
         return finished(verbs.run_here("train", found.dataset.project, given, say=self.say))

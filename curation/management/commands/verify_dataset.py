@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from annotate.management.base import VerbCommand
-from curation.services import verbs, verifying
+from curation.services import verbs, verifying, versions
 from curation.services.verifying import Check
 
 
@@ -23,7 +23,7 @@ class Command(VerbCommand):
     def perform(self, *, version: str | None, folder: Path | None, **options: Any) -> Mapping[str, Any]:
         if version is None and folder is None:
             raise CommandError("Name a version, a --folder, or both.", returncode=2)
-        found = verbs.ready(verbs.version_named(version)) if version else None
+        found = verbs.ready(versions.named(version)) if version else None
         checks = verifying.verify(found) if found else []
         if folder is not None:
             checks = [*checks, *verifying.verify_folder(folder, found)]
