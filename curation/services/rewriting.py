@@ -2,16 +2,19 @@
 
 This is the one place that alters what is ready. All of a version changes in one transaction, or nothing does, and what
 was taken out leaves its hash behind.
+
+What changes is worked out twice, some rows at a time and never held: for the files, which are written before the
+transaction, and in it for the rows. A hash over both proves that they are of the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -45,6 +48,13 @@ class Edit(NamedTuple):
     row: DatasetRow
     line: str | None
     """None: the row goes."""
+
+
+class Kind(NamedTuple):
+    """Rows that share files."""
+
+    split: str
+    undecided: bool
 
 
 class Remade(NamedTuple):
@@ -104,10 +114,13 @@ def _rows(withdrawal: Withdrawal) -> QuerySet[DatasetRow]:
     return DatasetRow.objects.filter(said)
 
 
-def edits(version: DatasetVersion, withdrawal: Withdrawal) -> Iterator[Edit]:
-    """What the withdrawal still has to alter in the version, in the order of its rows."""
+def edits(version: DatasetVersion, withdrawal: Withdrawal, kind: Kind | None = None) -> Iterator[Edit]:
+    """What the withdrawal still has to alter in the version, in the order of its rows; of one kind, or of all."""
     done = version.tombstones.filter(withdrawal_id=withdrawal.pk or 0).values("position")
     rows = _rows(withdrawal).filter(version=version).exclude(position__in=done).order_by("position")
+    if kind is not None:
+        chosen = Q(verdict=DatasetRow.Verdict.CHOSEN)
+        rows = rows.filter(~chosen if kind.undecided else chosen, split=kind.split)
     if withdrawal.rater is None:
         yield from (Edit(row, None) for row in rows)
         return
@@ -190,14 +203,20 @@ def rewrite(execution: Execution, version: DatasetVersion, withdrawal: Withdrawa
     Files are written before the transaction that switches to them. Raises BackendError, to be tried again, where
     another withdrawal altered the version meanwhile.
     """
-    todo = list(edits(version, withdrawal))
-    if not todo:
+    planned, done = _Told(), _Told()
+    remade = list(_remade(execution, version, withdrawal, planned))
+    if not planned.n:
         return 0
-    remade = list(_remade(execution, version, todo))
     with door():
         execution.fence()
-        _hold(version, todo, remade)
-        _bury(version, withdrawal, todo)
+        DatasetVersion.objects.select_for_update().get(pk=version.pk)
+        for kind in _files(version):
+            told = done.over(edits(version, withdrawal, kind))
+            while some := list(islice(told, BATCH)):
+                _bury(version, withdrawal, some)
+        files = dict(version.files.values_list("pk", "artifact_id"))
+        if planned.digest() != done.digest() or any(files[m.file.pk] != m.file.artifact_id for m in remade):
+            raise BackendError(f"{version} was altered by another withdrawal meanwhile.", permanent=False)
         _switch_files(version, withdrawal, remade)
         _retell(version, withdrawal)
         record(
@@ -206,20 +225,28 @@ def rewrite(execution: Execution, version: DatasetVersion, withdrawal: Withdrawa
             by=withdrawal.by,
             project=withdrawal.project_id,
             withdrawal=withdrawal.pk,
-            rows_gone=sum(edit.line is None for edit in todo),
-            rows_changed=sum(edit.line is not None for edit in todo),
+            rows_gone=done.gone,
+            rows_changed=done.n - done.gone,
         )
-    return len(todo)
+    return done.n
 
 
-def _hold(version: DatasetVersion, todo: Sequence[Edit], remade: Sequence[Remade]) -> None:
-    """Lock the version, and make sure that it is still what the edits were made from."""
-    DatasetVersion.objects.select_for_update().get(pk=version.pk)
-    rows = dict(version.rows.filter(pk__in=[edit.row.pk for edit in todo]).values_list("pk", "sha256"))
-    files = dict(version.files.values_list("pk", "artifact_id"))
-    same = all(rows.get(edit.row.pk) == edit.row.sha256 for edit in todo)
-    if not same or any(files[made.file.pk] != made.file.artifact_id for made in remade):
-        raise BackendError(f"{version} was altered by another withdrawal meanwhile.", permanent=False)
+class _Told:
+    """How many edits went by, and a hash over them."""
+
+    def __init__(self) -> None:
+        self.n = self.gone = 0
+        self._hash = hashlib.sha256()
+
+    def over(self, edits: Iterator[Edit]) -> Iterator[Edit]:
+        for edit in edits:
+            self.n += 1
+            self.gone += edit.line is None
+            self._hash.update(f"{edit.row.pk} {edit.row.sha256} {edit.line}\n".encode())
+            yield edit
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
 
 
 def _bury(version: DatasetVersion, withdrawal: Withdrawal, todo: Sequence[Edit]) -> None:
@@ -242,7 +269,7 @@ def _bury(version: DatasetVersion, withdrawal: Withdrawal, todo: Sequence[Edit])
             stone.became = row.sha256
             changed.append(row)
         stones.append(stone)
-    Tombstone.objects.bulk_create(stones, batch_size=BATCH)
+    Tombstone.objects.bulk_create(stones)
     with connection.cursor() as cursor:  # a statement a row, in one pipeline: one with a CASE a row takes longer
         cursor.executemany(_UPDATE, [(r.line, r.sha256, r.n_annotators, r.n_judges, r.pk) for r in changed])
     DatasetRow.objects.filter(pk__in=[row.pk for row, line in todo if line is None]).delete()
@@ -289,22 +316,54 @@ def _card(version: DatasetVersion, withdrawal: Withdrawal, gone: int, changed: i
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _remade(execution: Execution, version: DatasetVersion, todo: Sequence[Edit]) -> Iterator[Remade]:
-    """The files that hold an edited row, written anew beside the old ones."""
-    rows = {edit.row.row["id"]: edit.line for edit in todo}
-    kinds = Counter((edit.row.split, edit.row.verdict != DatasetRow.Verdict.CHOSEN) for edit in todo)
+def _files(version: DatasetVersion) -> dict[Kind, list[VersionFile]]:
+    """The files of each kind, in the order of their rows."""
+    found: dict[Kind, list[VersionFile]] = {}
     for file in version.files.select_related("artifact").order_by("name"):
-        execution.check()
-        if kinds[file.split, file.undecided]:
-            with store.open_artifact(file.artifact) as source:
-                made = _remake(pq.ParquetFile(source), rows)
-            if made is not None:
-                yield Remade(file, *made)
+        found.setdefault(Kind(file.split, file.undecided), []).append(file)
+    return found
 
 
-def _remake(old: pq.ParquetFile, rows: Mapping[str, str | None]) -> tuple[Artifact, int] | None:
+def _remade(execution: Execution, version: DatasetVersion, withdrawal: Withdrawal, planned: _Told) -> Iterator[Remade]:
+    """The files that hold an edited row, written anew beside the old ones."""
+    for kind, files in _files(version).items():
+        todo = _Ahead(planned.over(edits(version, withdrawal, kind)))
+        for file in files:
+            execution.check()
+            if todo.next is not None:
+                with store.open_artifact(file.artifact) as source:
+                    made = _remake(pq.ParquetFile(source), todo)
+                if made is not None:
+                    yield Remade(file, *made)
+        if todo.next is not None:
+            raise BackendError(f"{version}: no file of {kind.split} holds row {todo.next[0]}.", permanent=True)
+
+
+class _Ahead:
+    """Edits in the order of their rows, as files come to them."""
+
+    def __init__(self, todo: Iterator[Edit]) -> None:
+        self._todo = todo
+        self.next: tuple[str, str | None] | None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        edit = next(self._todo, None)
+        self.next = None if edit is None else (edit.row.row["id"], edit.line)
+
+    def replace(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """The row as it is from now on; None: it goes."""
+        if self.next is None or self.next[0] != row["id"]:
+            return row
+        line = self.next[1]
+        self._go_on()
+        return None if line is None else json.loads(line)
+
+
+def _remake(old: pq.ParquetFile, todo: _Ahead) -> tuple[Artifact, int] | None:
     """A file with other lines in the place of some rows; None where it holds none of them."""
-    if not any(pk in rows for batch in old.iter_batches(columns=["id"]) for pk in batch.column(0).to_pylist()):
+    first = todo.next and todo.next[0]
+    if not any(first in batch.column(0).to_pylist() for batch in old.iter_batches(columns=["id"])):
         return None
     name, schema, written = "withdrawn_votes", old.schema_arrow, 0
     if name not in schema.names:
@@ -312,18 +371,11 @@ def _remake(old: pq.ParquetFile, rows: Mapping[str, str | None]) -> tuple[Artifa
     with store.writing(PARQUET) as incoming, pq.ParquetWriter(incoming.file, schema, compression="zstd") as writer:
         for group in range(old.num_row_groups):  # so many rows as are held at once, however long they are
             read = old.read_row_group(group).to_pylist()
-            kept = [row for old_row in read if (row := _replaced(old_row, rows)) is not None]
+            kept = [row for old_row in read if (row := todo.replace(old_row)) is not None]
             if kept:
                 writer.write_table(pa.Table.from_pylist(kept, schema=schema))
                 written += len(kept)
     return incoming.artifact, written
-
-
-def _replaced(row: dict[str, Any], rows: Mapping[str, str | None]) -> dict[str, Any] | None:
-    if row["id"] not in rows:
-        return row
-    line = rows[row["id"]]
-    return None if line is None else json.loads(line)
 
 
 def _switch_files(version: DatasetVersion, withdrawal: Withdrawal, remade: Sequence[Remade]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from django.test import TestCase
+from django.utils import timezone
 
 from annotate.models import Assignment, Comment, Comparison, Completion, Flag, Image, Judgement, Prompt, Rater
 from annotate.services import importing, reviewing
@@ -24,6 +26,7 @@ from curation.models import (
     NoiseTreatment,
     RaterSkill,
     Tombstone,
+    VersionFile,
     Withdrawal,
 )
 from curation.services import building, erasing, rewriting, verbs, verifying, withdrawing
@@ -44,7 +47,7 @@ from tests.build import (
 )
 from tiebreak.accounts.models import Membership, Project, User
 from tiebreak.accounts.roles import Role
-from tiebreak.core.errors import Conflict, Invalid, NotAllowed
+from tiebreak.core.errors import BackendError, Conflict, Invalid, NotAllowed
 from tiebreak.core.models import Event, record
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Artifact, Run
@@ -97,10 +100,14 @@ def rows(version: DatasetVersion) -> dict[str, dict[str, Any]]:
     return {row.row["id"]: row.row for row in version.rows.order_by("position")}
 
 
-def in_file(version: DatasetVersion) -> dict[str, dict[str, Any]]:
-    file = version.files.get(name="train.parquet")
+def read(file: VersionFile) -> list[dict[str, Any]]:
     with store.open_artifact(file.artifact) as source:
-        return {row["id"]: row for row in pq.read_table(source).to_pylist()}
+        found: list[dict[str, Any]] = pq.read_table(source).to_pylist()
+    return found
+
+
+def in_file(version: DatasetVersion) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in read(version.files.get(name="train.parquet"))}
 
 
 def test_a_persons_votes_leave_ready_versions_and_rows_of_theirs_alone_go(project: Project) -> None:
@@ -297,6 +304,61 @@ def test_of_a_version_in_several_files_those_that_hold_it_are_made_anew(project:
     assert list(version.files.filter(split="train").values_list("rows", flat=True)) == [2, 3, 1]
     version.refresh_from_db()
     assert not [check for check in verifying.verify(version) if not check.holds]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 1_000])
+def test_however_many_rows_are_looked_at_at_once_rows_and_files_come_out_alike(
+    project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    settings.ROWS_PER_FILE = 3
+    monkeypatch.setattr(rewriting, "BATCH", at_once)
+    version = build(project)
+    told = withdraw(rater("r1")).result["versions"]
+    assert told == {"prefs@1": {"rows_that_lost_votes": 6, "rows_that_went": 1}}
+    version.refresh_from_db()
+    assert not [check for check in verifying.verify(version) if not check.holds]
+    filed = [row["id"] for file in version.files.order_by("name") for row in read(file)]
+    assert filed == list(rows(version))
+
+
+def test_what_was_altered_while_its_files_were_written_is_left_as_it_is_and_taken_up_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = build(project)
+    remade = rewriting._remade
+
+    def altered(*given: Any) -> Iterator[rewriting.Remade]:
+        yield from remade(*given)
+        monkeypatch.setattr(rewriting, "_remade", remade)
+        withdraw(Comparison.objects.get(external_id="alone"))
+
+    monkeypatch.setattr(rewriting, "_remade", altered)
+    withdrawal = withdrawing.start(rater("r1"), "asked for it", by=None, wake=False)
+    with pytest.raises(BackendError, match="altered by another withdrawal"):
+        ledger.execute(withdrawal.run_id or 0)
+    assert {stone.withdrawal.kind for stone in Tombstone.objects.all()} == {"comparison"}
+    Run.objects.filter(pk=withdrawal.run_id).update(not_before=timezone.now())
+    again = ledger.execute(withdrawal.run_id or 0)
+    assert again is not None
+    assert again.status == "succeeded"
+    version.refresh_from_db()
+    assert not [check for check in verifying.verify(version) if not check.holds]
+    assert "r1" not in {vote["rater"] for row in rows(version).values() for vote in row["votes"]}
+
+
+def test_a_file_that_lacks_a_row_of_its_version_is_named_and_nothing_is_altered(project: Project) -> None:
+    version = build(project)
+    file = version.files.get(name="train.parquet")
+    empty = version.files.get(name="test.parquet").artifact
+    with rewriting.door():
+        version.files.filter(pk=file.pk).update(artifact=empty)
+    before = rows(version)
+    withdrawal = withdrawing.start(rater("r1"), "asked for it", by=None, wake=False)
+    with pytest.raises(BackendError, match="no file of train holds row alone"):
+        ledger.execute(withdrawal.run_id or 0)
+    assert Run.objects.get(pk=withdrawal.run_id).status == "failed"
+    assert rows(version) == before
+    assert not Tombstone.objects.exists()
 
 
 def test_a_withdrawn_comparison_goes_with_its_texts_and_what_quotes_them(project: Project) -> None:
