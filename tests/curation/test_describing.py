@@ -160,7 +160,7 @@ class TestPage:
 
         page = bias_pages.bias(version)
 
-        assert (page.cautions, page.pictures, page.figures) == ([], [], {"rows": 3})
+        assert (page.cautions, page.pictures, page.agreement, page.accuracy) == ([], [], None, None)
 
 
 def test_places_in_a_picture_are_those_of_the_shares() -> None:

@@ -110,8 +110,6 @@ CAUTIONS: Final = (
     gettext_noop("Nothing is held out for a test."),
 )
 KNOWN: Final = frozenset(WORDS)
-APART: Final = ("bias", "cautions", "cost")
-"""Figures that are shown by themselves."""
 
 
 class Bar(NamedTuple):
@@ -143,8 +141,10 @@ class Picture:
 class BiasPage:
     cautions: Sequence[str]
     pictures: Sequence[Picture]
-    figures: Mapping[str, Any]
-    """The other figures of the version, by name."""
+    agreement: Estimate | None
+    """Of people, before selection."""
+    accuracy: Estimate | None
+    """Of judges, by the audit."""
 
 
 def bias(version: DatasetVersion) -> BiasPage:
@@ -153,7 +153,8 @@ def bias(version: DatasetVersion) -> BiasPage:
     return BiasPage(
         cautions=[_caution(each) for each in told.get("cautions", ()) if each["name"] in TEXTS],
         pictures=[_picture(name, rows) for name, rows in _ordered(told.get("bias", {}))],
-        figures={name: value for name, value in told.items() if name not in APART},
+        agreement=Estimate(**told["alpha_people"]) if "alpha_people" in told else None,
+        accuracy=Estimate(**told["judge_accuracy"]) if "judge_accuracy" in told else None,
     )
 
 
