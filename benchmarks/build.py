@@ -25,7 +25,7 @@ from typing import Any, Final
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"quick": (2_000, 5_000), "usual": (10_000, 100_000), "full": (10_000, 100_000, 1_000_000)}
-TARGET = 0.01
+TARGET = 0.03
 PLAIN: Final = {"method": "dawid-skene"}
 EVERYTHING: Final = {
     "method": "dawid-skene",
