@@ -76,6 +76,21 @@ def test_pulled_files_are_the_versions_own(reader: Client, version: DatasetVersi
     assert verify(tmp_path / "trl")["version"] == "chat-prefs@1"
 
 
+def test_a_version_that_is_being_built_is_waited_for_as_long_as_was_said(
+    live_server: Any, curator: User, reader: Client, version: DatasetVersion, tmp_path: Path
+) -> None:
+    building.start("chat-prefs", version.dataset.project, {}, by=None, wake=False)
+    slept: list[float] = []
+    with Client(live_server.url, make_token(curator, "export"), sleep=slept.append) as hasty:
+        for wait, expected in ((0, []), (12, [5, 5, 2])):
+            with pytest.raises(ClientError) as refused:
+                hasty.pull("chat-prefs@2", tmp_path, wait=wait)
+            assert (refused.value.code, slept) == ("version_building", expected)
+    assert not list(tmp_path.iterdir())
+    assert reader.pull("chat-prefs@2", tmp_path, wait=60)["version"] == "chat-prefs@2"
+    assert verify(tmp_path)["version"] == "chat-prefs@2"
+
+
 def test_rows_since_a_version_of_the_same_are_none(reader: Client, version: DatasetVersion, tmp_path: Path) -> None:
     build(version.dataset.project)
     reader.pull("chat-prefs@2", tmp_path, format="native", since=1)

@@ -58,14 +58,16 @@ class Client:
         splits: Sequence[str] = (),
         since: int | str | None = None,
         undecided: bool = False,
+        wait: float = 0,
     ) -> dict[str, Any]:
         """Files of NAME@N, NAME@TAG or NAME (its latest) in a folder, with the card and a manifest.
 
         `format` is parquet or one that the server lists; `since` leaves out the rows that version M had already;
         `undecided` adds the ties and both-bad rows that the recipe kept. Without `splits`, all that the token may read.
+        A version that is still being built is waited for, over `wait` seconds.
         """
         asked = pulling.Asked(format, tuple(splits), since, undecided)
-        return pulling.pull(self.wire, reference, Path(to), asked, show=self.progress)
+        return pulling.pull(self.wire, reference, Path(to), asked, wait=wait, show=self.progress)
 
     def rows(
         self,

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("--split", action="append", default=[], metavar="S", help="may be given again; default: all")
     pull.add_argument("--since", metavar="M", help="only what a copy of version M lacks, and the ids that it must lose")
     pull.add_argument("--undecided", action="store_true", help="and the ties and both-bad rows that the recipe kept")
+    pull.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for a version that is being built")
     push = verb("push", _push, _tell_push, "Import a file's rows into a project.")
     push.add_argument("project", metavar="PROJECT")
     push.add_argument("file", metavar="FILE", type=Path, help="JSON Lines, CSV or Parquet, gzipped or not")
@@ -96,7 +97,7 @@ def _status(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _pull(options: argparse.Namespace) -> dict[str, Any]:
-    asked = {name: getattr(options, name) for name in ("format", "since", "undecided")}
+    asked = {name: getattr(options, name) for name in ("format", "since", "undecided", "wait")}
     with _client(options) as client:
         return client.pull(options.version, options.to, splits=options.split, **asked)
 

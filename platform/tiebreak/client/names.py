@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from .errors import ClientError
 from .wire import Wire
 
+POLL_SECONDS: Final = 5.0
 _REFERENCE: Final = re.compile(r"([a-z0-9-]+)(?:@([a-z0-9-]+))?")
 _FILE: Final = re.compile(r"\w[\w.-]{0,99}")
 
@@ -45,6 +46,20 @@ def resolve(wire: Wire, reference: str) -> Version:
             code=f"version_{manifest['status']}",
         )
     return Version(name, int(manifest["number"]), manifest)
+
+
+def awaited(wire: Wire, reference: str, wait: float) -> Version:
+    """`resolve`; one that is still being built is asked for again, over some `wait` seconds. Raises ClientError."""
+    left = wait
+    while True:
+        try:
+            return resolve(wire, reference)
+        except ClientError as error:
+            if error.code != "version_building" or left <= 0:
+                raise
+        pause = min(POLL_SECONDS, left)
+        wire.sleep(pause)
+        left -= pause
 
 
 def safe(name: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .errors import ClientError
 from .fetching import Had, Wanted, fetch, write
-from .names import Version, resolve, safe
+from .names import Version, awaited, safe
 from .wire import Wire
 
 MANIFEST: Final = "manifest.json"
@@ -37,13 +37,13 @@ class Asked:
             )
 
 
-def pull(wire: Wire, reference: str, to: Path, asked: Asked, *, show: bool = False) -> dict[str, Any]:
+def pull(wire: Wire, reference: str, to: Path, asked: Asked, *, wait: float = 0, show: bool = False) -> dict[str, Any]:
     """Bring the folder to what was asked. Returns what is there, and how much of it came now.
 
     Raises ClientError: no such version, a split that the token may not read, a disk that is full, bytes that are not
     what the manifest says.
     """
-    version = resolve(wire, reference)
+    version = awaited(wire, reference, wait)
     wanted = _wanted(version, asked)
     with _disk(to):
         to.mkdir(parents=True, exist_ok=True)
