@@ -80,15 +80,16 @@ def test_a_version_that_is_being_built_is_waited_for_as_long_as_was_said(
     live_server: Any, curator: User, reader: Client, version: DatasetVersion, tmp_path: Path
 ) -> None:
     building.start("chat-prefs", version.dataset.project, {}, by=None, wake=False)
+    folder = tmp_path / "two"
     slept: list[float] = []
     with Client(live_server.url, make_token(curator, "export"), sleep=slept.append) as hasty:
         for wait, expected in ((0, []), (12, [5, 5, 2])):
             with pytest.raises(ClientError) as refused:
-                hasty.pull("chat-prefs@2", tmp_path, wait=wait)
+                hasty.pull("chat-prefs@2", folder, wait=wait)
             assert (refused.value.code, slept) == ("version_building", expected)
-    assert not list(tmp_path.iterdir())
-    assert reader.pull("chat-prefs@2", tmp_path, wait=60)["version"] == "chat-prefs@2"
-    assert verify(tmp_path)["version"] == "chat-prefs@2"
+    assert not folder.exists()
+    assert reader.pull("chat-prefs@2", folder, wait=60)["version"] == "chat-prefs@2"
+    assert verify(folder)["version"] == "chat-prefs@2"
 
 
 def test_rows_since_a_version_of_the_same_are_none(reader: Client, version: DatasetVersion, tmp_path: Path) -> None:
