@@ -94,7 +94,8 @@ class DatasetRow(models.Model):
         TIE = "tie", "neither side is: kept by the recipe, never told as a pair"
         BOTH_BAD = "both_bad", "neither is any good: kept by the recipe, never told as a pair"
 
-    version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="rows")
+    # No index of its own: `row_position` begins with it, and a planner without statistics would take the shorter one.
+    version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="rows", db_index=False)
     position = models.PositiveIntegerField()
     comparison = models.ForeignKey("annotate.Comparison", null=True, on_delete=models.SET_NULL, related_name="rows")
     split = models.CharField(max_length=16)

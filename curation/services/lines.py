@@ -15,11 +15,12 @@ from operator import itemgetter
 from typing import Final
 
 import orjson
-from django.db import connection
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import Coalesce
 
 from curation.models import DatasetRow, DatasetVersion, Tombstone
+
+from . import loading
 
 BLOCK_ROWS: Final = 512
 BLOCK_BYTES: Final = 1 << 20
@@ -109,8 +110,7 @@ def blocks(asked: Asked, *, skip: int = 0) -> Iterator[bytes]:
 def _block(rows: QuerySet[DatasetRow]) -> list[tuple[int, bytes]]:
     """The first of them by their positions, each with its line. In COPY's binary form, a text is its bytes in UTF-8."""
     sql, params = rows.values_list("position", "line")[:BLOCK_ROWS].query.sql_with_params()
-    query = f"COPY ({_BLOCK.format(rows=sql, most=BLOCK_BYTES)}) TO STDOUT (FORMAT BINARY)"
-    with connection.cursor() as cursor, cursor.copy(query, params) as copy:
+    with loading.copied(_BLOCK.format(rows=sql, most=BLOCK_BYTES), params) as copy:
         copy.set_types(["int4", "bytea"])
         return list(copy.rows())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,6 +29,14 @@ NOTHING: Final = -128  # a preference that was not given
 WIDTHS: Final[Mapping[str, str]] = {"int8": ">i8", "int4": ">i4", "int2": ">i2", "float8": ">f8"}
 
 
+@contextmanager
+def copied(query: str, params: Any = None) -> Iterator[Any]:
+    """The COPY of a SELECT in its binary form, on psycopg's own cursor: Django's takes no parameters where it logs."""
+    statement = f"COPY ({query}) TO STDOUT (FORMAT BINARY)"
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.cursor.copy(statement, params) as copy:
+        yield copy
+
+
 def blocks(query: str, columns: Mapping[str, str], params: Mapping[str, Any] | None = None) -> Iterator[Record]:
     """The rows of a SELECT as structured arrays of some 16 MB, in the machine's byte order.
 
@@ -36,7 +45,7 @@ def blocks(query: str, columns: Mapping[str, str], params: Mapping[str, Any] | N
     """
     wire = _layout(columns)
     plain = np.dtype([(name, wire[name].newbyteorder("=")) for name in columns])
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)", params) as copy:
+    with copied(query, params) as copy:
         kept, size, first = list[bytes](), 0, True
         for data in copy:
             kept.append(bytes(data))

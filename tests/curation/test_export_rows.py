@@ -11,7 +11,9 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotate.models import Comparison, Form, Judgement
@@ -181,6 +183,21 @@ def test_a_cell_of_a_million_characters_makes_the_blocks_smaller_and_not_the_mem
     assert sum(map(len, blocks)) > 18_000_000
     assert max(map(len, blocks)) < 2_100_000  # as many as begin within a megabyte: one long row at most
     assert len(list(exporting.lines(version, format="trl"))) == len(texts)
+
+
+def test_lines_are_read_where_queries_are_logged(project: Project) -> None:
+    version = freeze(project, [a_row("c1"), a_row("c2")])
+    with CaptureQueriesContext(connection):
+        assert len(list(exporting.lines(version, split="train"))) == 2
+
+
+def test_no_index_leads_around_the_order_of_rows(project: Project) -> None:
+    """A planner that knows nothing of a new version would take it, and read all of the version for each block."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'curation_datasetrow'")
+        columns = [definition.partition("USING btree ")[2] for (definition,) in cursor.fetchall()]
+    assert any(found.startswith('(version_id, "position")') for found in columns)
+    assert "(version_id)" not in columns
 
 
 def test_backslashes_quotes_and_ends_of_lines_arrive_as_they_are(project: Project) -> None:
