@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import connection, transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Func, IntegerField, OuterRef, Q, QuerySet
 from django.db.models.deletion import ProtectedError
 from django.utils import timezone
 
@@ -40,6 +42,7 @@ from tiebreak.runs.models import Artifact, Run, RunArtifact
 from .material import pseudonym, public_name
 
 BATCH: Final = 500
+BATCH_BYTES: Final = 1 << 24
 PARQUET: Final = "application/vnd.apache.parquet"
 MARK: Final = "## Taken back since this was published"
 
@@ -114,21 +117,39 @@ def _rows(withdrawal: Withdrawal) -> QuerySet[DatasetRow]:
     return DatasetRow.objects.filter(said)
 
 
-def edits(version: DatasetVersion, withdrawal: Withdrawal, kind: Kind | None = None) -> Iterator[Edit]:
-    """What the withdrawal still has to alter in the version, in the order of its rows; of one kind, or of all."""
-    done = version.tombstones.filter(withdrawal_id=withdrawal.pk or 0).values("position")
-    rows = _rows(withdrawal).filter(version=version).exclude(position__in=done).order_by("position")
+def edits(version: DatasetVersion, withdrawal: Withdrawal, kind: Kind | None = None) -> Iterator[list[Edit]]:
+    """What the withdrawal still has to alter in the version, in the order of its rows; of one kind, or of all. So many
+    at once as are read together: no more than BATCH, and of no more than BATCH_BYTES but for the last.
+    """
+    done = version.tombstones.filter(withdrawal_id=withdrawal.pk or 0, position=OuterRef("position"))
+    rows = _rows(withdrawal).filter(~Exists(done), version=version).order_by("position")
     if kind is not None:
         chosen = Q(verdict=DatasetRow.Verdict.CHOSEN)
         rows = rows.filter(~chosen if kind.undecided else chosen, split=kind.split)
-    if withdrawal.rater is None:
-        yield from (Edit(row, None) for row in rows)
-        return
-    whole = list(rows.values_list("pk", flat=True))
-    for start in range(0, len(whole), BATCH):
-        part = list(DatasetRow.objects.filter(pk__in=whole[start : start + BATCH]).order_by("position"))
+    for some in _batches(rows):
+        part = list(DatasetRow.objects.filter(pk__in=some).order_by("position"))
+        if withdrawal.rater is None:
+            yield [Edit(row, None) for row in part]
+            continue
         heard = _Heard(version, withdrawal.rater, part)
-        yield from (edit for row in part if (edit := heard.edit(row)) is not None)
+        yield [edit for row in part if (edit := heard.edit(row)) is not None]
+
+
+def _batches(rows: QuerySet[DatasetRow]) -> Iterator[list[int]]:
+    """The ids of rows that are read together. Holds eight bytes a row."""
+    ids, ends, size = array("q"), array("q"), 0
+    octets = Func(F("line"), function="octet_length", output_field=IntegerField())
+    for pk, length in rows.values_list("pk", octets).iterator():
+        ids.append(pk)
+        size += length
+        if size >= BATCH_BYTES or len(ids) - (ends[-1] if ends else 0) == BATCH:
+            ends.append(len(ids))
+            size = 0
+    begin = 0
+    for end in (*ends, len(ids)):
+        if end > begin:
+            yield ids[begin:end].tolist()
+        begin = end
 
 
 class _Heard:
@@ -211,8 +232,7 @@ def rewrite(execution: Execution, version: DatasetVersion, withdrawal: Withdrawa
         execution.fence()
         DatasetVersion.objects.select_for_update().get(pk=version.pk)
         for kind in _files(version):
-            told = done.over(edits(version, withdrawal, kind))
-            while some := list(islice(told, BATCH)):
+            for some in done.over(edits(version, withdrawal, kind)):
                 _bury(version, withdrawal, some)
         files = dict(version.files.values_list("pk", "artifact_id"))
         if planned.digest() != done.digest() or any(files[m.file.pk] != m.file.artifact_id for m in remade):
@@ -238,12 +258,13 @@ class _Told:
         self.n = self.gone = 0
         self._hash = hashlib.sha256()
 
-    def over(self, edits: Iterator[Edit]) -> Iterator[Edit]:
-        for edit in edits:
-            self.n += 1
-            self.gone += edit.line is None
-            self._hash.update(f"{edit.row.pk} {edit.row.sha256} {edit.line}\n".encode())
-            yield edit
+    def over(self, edits: Iterator[list[Edit]]) -> Iterator[list[Edit]]:
+        for some in edits:
+            for row, line in some:
+                self.n += 1
+                self.gone += line is None
+                self._hash.update(f"{row.pk} {row.sha256} {line}\n".encode())
+            yield some
 
     def digest(self) -> str:
         return self._hash.hexdigest()
@@ -295,10 +316,9 @@ def _retell(version: DatasetVersion, withdrawal: Withdrawal) -> None:
 
 def taken(version: DatasetVersion) -> tuple[int, int]:
     """(rows that withdrawals took out, rows that lost votes and are still there)"""
-    stones = version.tombstones.values_list("position", "became").order_by("position", "pk")
-    last = dict(stones)
-    gone = sum(not became for became in last.values())
-    return gone, len(last) - gone
+    last = version.tombstones.order_by("position", "-pk").distinct("position").values_list("became", flat=True)
+    told = Counter(not became for became in last.iterator())
+    return told[True], told[False]
 
 
 def _card(version: DatasetVersion, withdrawal: Withdrawal, gone: int, changed: int) -> str:
@@ -317,8 +337,11 @@ def _card(version: DatasetVersion, withdrawal: Withdrawal, gone: int, changed: i
 
 
 def _files(version: DatasetVersion) -> dict[Kind, list[VersionFile]]:
-    """The files of each kind, in the order of their rows."""
-    found: dict[Kind, list[VersionFile]] = {}
+    """The files of each kind of row that there is, in the order of their rows."""
+    verdicts = version.rows.order_by().values_list("split", "verdict").distinct()
+    found: dict[Kind, list[VersionFile]] = {
+        Kind(split, verdict != DatasetRow.Verdict.CHOSEN): [] for split, verdict in sorted(verdicts)
+    }
     for file in version.files.select_related("artifact").order_by("name"):
         found.setdefault(Kind(file.split, file.undecided), []).append(file)
     return found
@@ -327,7 +350,10 @@ def _files(version: DatasetVersion) -> dict[Kind, list[VersionFile]]:
 def _remade(execution: Execution, version: DatasetVersion, withdrawal: Withdrawal, planned: _Told) -> Iterator[Remade]:
     """The files that hold an edited row, written anew beside the old ones."""
     for kind, files in _files(version).items():
-        todo = _Ahead(planned.over(edits(version, withdrawal, kind)))
+        if not files:  # `verify_dataset` tells of it; the rows go all the same
+            deque(planned.over(edits(version, withdrawal, kind)), maxlen=0)
+            continue
+        todo = _Ahead(chain.from_iterable(planned.over(edits(version, withdrawal, kind))))
         for file in files:
             execution.check()
             if todo.next is not None:
@@ -335,7 +361,7 @@ def _remade(execution: Execution, version: DatasetVersion, withdrawal: Withdrawa
                     made = _remake(pq.ParquetFile(source), todo)
                 if made is not None:
                     yield Remade(file, *made)
-        if todo.next is not None:
+        if todo.next is not None:  # `verify_dataset` tells the same of such a version
             raise BackendError(f"{version}: no file of {kind.split} holds row {todo.next[0]}.", permanent=True)
 
 

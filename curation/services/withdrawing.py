@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -79,8 +80,9 @@ def preview(subject: Subject) -> Plan:
     versions = []
     for version in rewriting.touched(told):
         gone = changed = 0
-        for edit in rewriting.edits(version, told):
-            gone, changed = gone + (edit.line is None), changed + (edit.line is not None)
+        for some in rewriting.edits(version, told):
+            lost = sum(edit.line is None for edit in some)
+            gone, changed = gone + lost, changed + len(some) - lost
         if gone or changed:
             versions.append(Touched(version, changed, gone))
     said = _said(subject)
@@ -247,18 +249,28 @@ def _erase(execution: Execution, withdrawal: Withdrawal) -> dict[str, int]:
 
 def _report(withdrawal: Withdrawal) -> dict[str, Any]:
     """What was done, from what it left behind: the same however often the run was killed."""
-    versions: dict[str, dict[str, int]] = {}
-    stones = withdrawal.tombstones.select_related("version__dataset").order_by("version", "position")
-    for stone in stones:
-        told = versions.setdefault(str(stone.version), {"rows_that_lost_votes": 0, "rows_that_went": 0})
-        told["rows_that_lost_votes" if stone.became else "rows_that_went"] += 1
-    held = {stone.version_id for stone in stones}
-    models = _models(held)
-    learning = Run.objects.filter(kind="train", status=Run.Status.RUNNING, params__version__in=sorted(held))
+    counts = (
+        withdrawal.tombstones.order_by()
+        .values("version")
+        .annotate(n=Count("pk"), gone=Count("pk", filter=Q(became="")), at=Max("at"))
+    )
+    found = {told["version"]: told for told in counts}
+    versions = DatasetVersion.objects.filter(pk__in=found).select_related("dataset").defer("card", "statistics")
+    learning = Run.objects.filter(kind="train", status=Run.Status.RUNNING, params__version__in=sorted(found))
     return {
         "withdrawal": withdrawal.pk,
         "kind": withdrawal.kind,
-        "versions": versions,
-        "models_that_saw_it": [model.name for model in models],
-        "trainings_under_way": [str(run_) for run_ in learning.order_by("pk")],
+        "versions": {
+            str(version): {
+                "rows_that_lost_votes": found[version.pk]["n"] - found[version.pk]["gone"],
+                "rows_that_went": found[version.pk]["gone"],
+            }
+            for version in versions.order_by("pk")
+        },
+        "models_that_saw_it": [model.name for model in _models(found)],
+        "trainings_under_way": [
+            str(run_)
+            for run_ in learning.order_by("pk")
+            if run_.started_at is None or run_.started_at <= found[run_.params["version"]]["at"]
+        ],
     }

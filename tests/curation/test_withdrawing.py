@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -346,6 +347,24 @@ def test_what_was_altered_while_its_files_were_written_is_left_as_it_is_and_take
     assert "r1" not in {vote["rater"] for row in rows(version).values() for vote in row["votes"]}
 
 
+def test_rows_without_a_file_lose_their_votes_too(project: Project) -> None:
+    version = build(project)
+    with rewriting.door():
+        version.files.filter(split="train").delete()
+    assert withdraw(rater("r1")).result["versions"] == {"prefs@1": {"rows_that_lost_votes": 6, "rows_that_went": 1}}
+    assert "r1" not in {vote["rater"] for row in rows(version).values() for vote in row["votes"]}
+
+
+def test_long_rows_are_not_read_together(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = build(project)
+    withdrawal = withdrawing.start(rater("r1"), "asked for it", by=None, wake=False)
+    (together,) = rewriting.edits(version, withdrawal)
+    monkeypatch.setattr(rewriting, "BATCH_BYTES", 1)
+    alone = list(rewriting.edits(version, withdrawal))
+    assert [len(some) for some in alone if some] == [1] * len(together)
+    assert [edit.line for some in alone for edit in some] == [edit.line for edit in together]
+
+
 def test_a_file_that_lacks_a_row_of_its_version_is_named_and_nothing_is_altered(project: Project) -> None:
     version = build(project)
     file = version.files.get(name="train.parquet")
@@ -445,6 +464,8 @@ def test_what_is_being_trained_on_a_version_meanwhile_is_named(project: Project)
     learning = make_run(project, kind="train", status="running", params={"version": version.pk})
     make_run(project, kind="train", params={"version": version.pk})  # waits: it will read what is left
     make_run(project, kind="train", status="running", params={"version": version.pk + 1})
+    tomorrow = timezone.now() + timedelta(days=1)  # it reads what is left, too
+    make_run(project, kind="train", status="running", params={"version": version.pk}, started_at=tomorrow)
     told = withdraw(rater("r1")).result
     assert told["trainings_under_way"] == [str(learning)]
     assert told["models_that_saw_it"] == []
