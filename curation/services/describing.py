@@ -144,7 +144,7 @@ def _judge(rater: Rater) -> tuple[str, str, str, str]:
 def _prompts(rater: Rater, version: DatasetVersion) -> list[str]:
     """The templates of its calls about what has a row."""
     has_row = Exists(version.rows.filter(comparison=OuterRef("comparison")))
-    calls = JudgeCall.objects.filter(has_row, judge=rater.judge_id).exclude(prompt_version="")
+    calls = JudgeCall.objects.filter(has_row, judge=rater.judge_id, judgement__isnull=False).exclude(prompt_version="")
     return list(calls.order_by("prompt_version").values_list("prompt_version", flat=True).distinct())
 
 

@@ -141,7 +141,7 @@ class GenerativeJudge(ABC):
             prompt_sha256=sha,
             model=model,
             usage=usage,
-            prompt_version=self.prompt_version,
+            prompt_version=self.prompt_version if sha else "",
         )
 
 

@@ -13,7 +13,7 @@ from django.test import Client, TestCase
 from annotate.models import Comparison
 from curation.exports import bias, cautions
 from curation.models import DatasetVersion, RoutingSettings
-from curation.services import building, withdrawing
+from curation.services import building, rewriting, withdrawing
 from curation.services.reading import bias as bias_pages
 from curation.stats import Estimate
 from tests.build import (
@@ -152,6 +152,23 @@ class TestPage:
         assert "Know before you train" in text
         assert text.count('<figure class="chart" id="bias-') == len(version.statistics["bias"])
         assert "the chosen completion is the longer in 100 %" in text
+
+    def test_a_version_that_never_counted_its_work_still_tells_its_votes(
+        self, project: Project, client: Client
+    ) -> None:
+        judged(project)
+        version = built(project)
+        with rewriting.door():
+            version.work.all().delete()
+        client.force_login(make_member(project, Role.VIEWER))
+
+        text = client.get(f"/p/chat/datasets/prefs/{version.number}/").content.decode()
+
+        work = text.partition('id="work-title"')[2].partition("</section>")[0]
+        assert "Krippendorff" in work
+        assert "Votes" in work
+        assert "Not counted" in work
+        assert "Cost of its rows" not in work
 
     def test_a_version_from_before_there_was_a_bias_card_has_none(self, project: Project, client: Client) -> None:
         judged(project)

@@ -154,6 +154,7 @@ def test_a_backend_error_is_a_failed_verdict_with_its_reason() -> None:
             yield 0, BackendError("HTTP 500", permanent=False, latency_ms=4)
 
     [verdict] = collect(PairwiseJudge(Down(str)), Ask(PAIR, "ab"))
+    assert verdict.prompt_version == "pairwise@1"
     assert (verdict.status, verdict.reason, verdict.usage.latency_ms) == ("failed", "HTTP 500", 4)
 
 
@@ -190,6 +191,7 @@ def test_a_rubric_judge_without_a_rubric_fails_and_asks_nobody() -> None:
     backend = Replies(str)
     [verdict] = collect(RubricJudge(backend), Ask(PAIR, "ab"))
     assert (verdict.status, backend.asked) == ("failed", [])
+    assert (verdict.prompt_sha256, verdict.prompt_version) == ("", "")
 
 
 def test_the_scripted_backend_prefers_known_quality_in_both_orders_and_says_what_it_is() -> None:
