@@ -47,7 +47,7 @@ JOIN annotate_completion AS a ON a.id = c.completion_a_id JOIN annotate_completi
 LEFT JOIN annotate_lane AS l ON l.project_id = c.project_id AND l.number = c.lane
 WHERE c.id = ANY (%s)
 """
-NOTHING: Final = (1 / 3, 1 / 3, 1 / 3)
+NOTHING: Final = (0.333333, 0.333334, 0.333333)  # a third each, that still sum to 1 when they are told
 
 
 class Origin(NamedTuple):
@@ -80,6 +80,8 @@ class Material:
         self.heard = said.only(heard)
         """Judgements [m] that count and appear, by comparison and rater, both by their place here."""
         self.votes: Votes = self.heard.votes()
+        # What was decided is about the preference overall, and so are treatments of doubt.
+        self.decisions = {} if recipe.aspect else loading.decisions_of(project, ids)
         self._refuse_silence(said)
         is_judge = ~np.isin(np.array(self.votes.raters, dtype=np.int64), people)
         given = aggregating.Material(self.heard, self.votes, self._pairs(), is_judge, people, self.muted)
@@ -89,8 +91,6 @@ class Material:
         voted = np.array(self.votes.comparisons, dtype=np.int64)
         self.posterior[voted] = self.fitted.fit.posterior
         self.strength[voted] = np.clip(self.fitted.fit.strength, -3, 3)
-        # What was decided is about the preference overall, and so are treatments of doubt.
-        self.decisions = {} if recipe.aspect else loading.decisions_of(project, ids)
 
     @cached_property
     def agreement(self) -> Estimate:
@@ -118,7 +118,7 @@ class Material:
         return judgements._replace(comparison=place, rater=rater).only(order)
 
     def _refuse_silence(self, said: loading.Judgements) -> None:
-        if self.votes.n:
+        if self.votes.n or self.decisions or self.heard.both_bad.any():
             return
         if self.muted:
             raise Invalid("Only judges that gold refuses have judged here: ask people first.", code="muted")

@@ -13,6 +13,7 @@ from curation.services import building, exporting, loading, routing, verbs
 from tests.build import make_comparison, make_judgements, make_member, make_project
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Role
+from tiebreak.core.errors import Invalid
 from tiebreak.runs import ledger
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage")]
@@ -139,3 +140,25 @@ def test_the_same_decisions_give_the_same_bytes(project: Project) -> None:
 
 def test_a_version_without_decisions_says_nothing_of_them(project: Project) -> None:
     assert "adjudicator" not in build(project).card
+
+
+def test_decisions_alone_make_a_version() -> None:
+    project = make_project("bench", overlap=3)
+    make_member(project, Role.ADJUDICATOR, name="expert")
+    for number in range(3):
+        make_comparison(project, f"c{number}", prompt=f"q{number}")
+        decide(f"c{number}", -2 if number else 2)
+    version = build(project, split={"train": 1.0, "validation": 0.0, "test": 0.0})
+    sides = {row.row["id"]: (row.side, row.probability) for row in version.rows.all()}
+    assert sides == {"c0": ("b", 1.0), "c1": ("a", 1.0), "c2": ("a", 1.0)}
+
+
+@pytest.mark.parametrize("method", ["dawid-skene", "majority", "auto"])
+def test_both_bad_alone_makes_a_version_of_rows_without_a_side(method: str) -> None:
+    project = make_project("bench", overlap=3)
+    for number in range(3):
+        make_judgements(make_comparison(project, f"c{number}", prompt=f"q{number}"), "XX")
+    version = build(project, method=method, both_bad="keep", split={"train": 1.0, "validation": 0.0, "test": 0.0})
+    assert [(row.verdict, row.probability) for row in version.rows.all()] == [("both_bad", 0.5)] * 3
+    with pytest.raises(Invalid, match="leaves no row"):
+        build(project, method=method)
