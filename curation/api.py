@@ -107,7 +107,8 @@ class ManifestView(VersionView):
         etag = etag_of(JSONRenderer().render(told))
         if knows(request, etag):
             return Response(status=304, headers={"ETag": etag})
-        return Response(told, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Tiebreak-Version": str(version)}
+        return Response(told, headers=headers)
 
 
 class BuildView(Scoped, APIView):
@@ -262,8 +263,11 @@ class FileView(VersionView):
         download = f"{version.dataset.name}-{version.number}-{filename}"
         plain = request.method == "GET" and "If-None-Match" not in request.headers
         if plain and (link := store.link(file.artifact, name=download)):
-            return HttpResponse(status=302, headers={"Location": link, "Cache-Control": "private, no-store"})
-        return serve(
+            return HttpResponse(
+                status=302,
+                headers={"Location": link, "Cache-Control": "private, no-store", "X-Tiebreak-Version": str(version)},
+            )
+        answer = serve(
             request._request,
             store.open_artifact(file.artifact),
             size=file.artifact.size,
@@ -271,6 +275,8 @@ class FileView(VersionView):
             name=download,
             media_type=file.artifact.media_type,
         )
+        answer["X-Tiebreak-Version"] = str(version)
+        return answer
 
     @extend_schema(exclude=True)
     def head(self, request: Request, name: str, number: str, filename: str) -> HttpResponseBase:

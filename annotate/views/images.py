@@ -60,6 +60,7 @@ def pixels(request: HttpRequest, image: Image) -> HttpResponseBase:
         sha256=artifact.sha256,
         name=name,
         media_type=image.media_type,
+        immutable=True,
     )
     for header, value in HEADERS.items():
         response[header] = value

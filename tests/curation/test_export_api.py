@@ -274,6 +274,26 @@ def test_a_header_that_is_no_single_range_is_ignored(reader: Client, content: by
     assert (response.status_code, body_of(response)) == (200, content)
 
 
+def test_a_cache_asks_again_since_a_withdrawal_and_a_tag_change_what_an_address_names(
+    reader: Client, version: DatasetVersion
+) -> None:
+    for number in ("1", "latest"):
+        answer = reader.get(f"/api/v1/datasets/prefs/versions/{number}/files/train.parquet")
+        assert body_of(answer)
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert answer.headers["X-Tiebreak-Version"] == "prefs@1"
+
+
+def test_if_match_refuses_to_go_on_with_another_file(reader: Client, content: bytes) -> None:
+    address = "/api/v1/datasets/prefs/versions/1/files/train.parquet"
+    etag = reader.head(address).headers["ETag"]
+    part = reader.get(address, headers={"If-Match": f'"other", {etag}', "Range": "bytes=0-3"})
+    assert (part.status_code, b"".join(part.streaming_content)) == (206, content[:4])
+    refused = reader.get(address, headers={"If-Match": '"other"', "Range": "bytes=0-3"})
+    assert (refused.status_code, refused.json()["type"]) == (412, "urn:tiebreak:file_changed")
+    assert body_of(reader.get(address, headers={"If-Match": "*"})) == content
+
+
 def test_if_range_gives_a_part_of_the_same_file_only(reader: Client, content: bytes) -> None:
     etag = f'"{hashlib.sha256(content).hexdigest()}"'
     assert body_of(get(reader, Range="bytes=0-9", If_Range=etag)) == content[:10]

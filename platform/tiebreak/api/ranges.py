@@ -34,20 +34,34 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 def serve(
-    request: HttpRequest, file: IO[bytes], *, size: int, sha256: str, name: str, media_type: str
+    request: HttpRequest,
+    file: IO[bytes],
+    *,
+    size: int,
+    sha256: str,
+    name: str,
+    media_type: str,
+    immutable: bool = False,
 ) -> HttpResponseBase:
-    """Answer GET or HEAD for an immutable file; closes it when it has been sent."""
+    """Answer GET or HEAD for a file; closes it when it has been sent. `immutable`: its address never names other bytes,
+    so that a cache need not ask again.
+    """
     etag = f'"{sha256}"'
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, max-age=31536000, immutable",
+        "Cache-Control": "private, max-age=31536000, immutable" if immutable else "private, no-cache",
         "Content-Disposition": f'attachment; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
     }
     if knows(request, etag):
         file.close()
         return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": headers["Cache-Control"]})
+    if not _still(request, etag):
+        file.close()
+        return problem(
+            412, "The file is another since that ETag: begin again.", kind="file_changed", headers={"ETag": etag}
+        )
     start, end, status = 0, size - 1, 200
     wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # RFC 9110, 14.2
     if wanted and request.headers.get("If-Range", etag) == etag:
@@ -71,6 +85,12 @@ def knows(request: Any, etag: str) -> bool:
     """Whether the client has this already (If-None-Match), weakly compared."""
     tags = parse_etags(request.headers.get("If-None-Match", ""))
     return "*" in tags or any(tag.removeprefix("W/") == etag for tag in tags)
+
+
+def _still(request: Any, etag: str) -> bool:
+    """Whether the file is one that the client wants to go on with (If-Match), strongly compared."""
+    tags = parse_etags(request.headers.get("If-Match", "*"))
+    return "*" in tags or etag in tags
 
 
 class _Part:
