@@ -119,7 +119,7 @@ def recipe(desk: Desk) -> HttpResponse:
 def build(desk: Desk) -> HttpResponse:
     """A version by what the fields say; nothing of it is lost where that cannot be."""
     form = RecipeForm(desk.request.POST, project=desk.project)
-    asked, name = form.recipe(), form.cleaned_data.get("name", "")
+    asked, name = _asked(form), form.cleaned_data.get("name", "")
     if not name and "name" not in form.errors:
         form.add_error("name", _("Name the dataset that the version is of."))
     if asked and not form.errors:
@@ -136,11 +136,19 @@ def build(desk: Desk) -> HttpResponse:
 def count(desk: Desk) -> HttpResponse:
     """A run that counts every comparison by what the fields say."""
     form = RecipeForm(desk.request.POST, project=desk.project)
-    asked = form.recipe()
+    asked = _asked(form)
     if asked is None:
         return _page(desk, form, status=422)
     name = form.cleaned_data.get("name", "")
     return desk.go("run", previewing.start(desk.project, asked, by=desk.user, name=name).pk)
+
+
+def _asked(form: RecipeForm) -> Recipe | None:
+    """The recipe of the fields; None with the errors beside them, also where one was pasted that they do not say."""
+    asked = form.recipe()
+    if form.cleaned_data.get("toml", "").strip():
+        form.add_error("toml", _("It was pasted, and is not in the fields yet: read it into them, or empty the box."))
+    return None if form.errors else asked
 
 
 def _opened(desk: Desk) -> RecipeForm:
@@ -180,9 +188,10 @@ def _version(project: Project, named: str) -> DatasetVersion | None:
 def _read(desk: Desk, form: RecipeForm) -> tuple[RecipeForm, Outlined, int]:
     """A pasted recipe in the fields; where it cannot be read, the fields as they were, and why."""
     form.is_valid()
-    text = form.cleaned_data.get("toml", "")
+    if "toml" in form.errors:
+        return form, Outlined(), 422
     try:
-        asked = read(text)
+        asked = read(form.cleaned_data["toml"])
     except Invalid as error:
         form.add_error("toml", error.message)
         return form, Outlined(), 422

@@ -245,6 +245,24 @@ def test_what_cannot_be_read_stands_as_it_was_pasted_and_the_fields_stay(text: s
     assert (form["toml"].value(), form["min_annotators"].value()) == (text, "2")
 
 
+@pytest.mark.parametrize("where", ["build", "recipe-count"])
+def test_a_pasted_recipe_that_is_not_in_the_fields_yet_is_neither_built_nor_counted(where: str) -> None:
+    project, client, _ = judged()
+    answer = ask(client, project, where, name="prefs", toml="min_annotators = 2")
+    assert answer.status_code == 422
+    assert "not in the fields yet" in str(answer.context["form"].errors["toml"])
+    assert not DatasetVersion.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["a\0", "x" * 100_001])
+def test_what_is_no_text_of_a_recipe_is_said_so(text: str) -> None:
+    project, client, _ = judged()
+    answer = ask(client, project, toml=text, read="on", min_annotators="2")
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["toml"]
+    assert answer.context["form"]["min_annotators"].value() == "2"
+
+
 def test_a_viewer_looks_at_the_counts_and_builds_nothing() -> None:
     project, _, _ = judged()
     client = signed_in(build.make_member(project, Role.VIEWER))
