@@ -157,9 +157,12 @@ VERBS: Final[Mapping[str, tuple[type[Params], Callable[[Project, Any], dict[str,
 def ready(version: DatasetVersion) -> DatasetVersion:
     """The version, or why nobody can read it."""
     if version.status != DatasetVersion.Status.READY:
-        raise NotFound(
-            f"{version} is {version.status}: it can be read once it is ready.", code=f"version_{version.status}"
+        told = (
+            f"{version} was never built: run {version.run_id} tells why."
+            if version.status == DatasetVersion.Status.FAILED
+            else f"{version} is {version.status}: it can be read once it is ready."
         )
+        raise NotFound(told, code=f"version_{version.status}")
     return version
 
 

@@ -217,6 +217,9 @@ def _lines_in(files: list[VersionFile]) -> Iterator[str]:
 # --- a folder ---------------------------------------------------------------------------------------------------------
 
 
+ROWS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
+
+
 def verify_folder(folder: Path, version: DatasetVersion | None = None) -> list[Check]:
     """Whether an exported folder holds what its manifest says, and, where a version is given, whether it is that one.
 
@@ -224,6 +227,12 @@ def verify_folder(folder: Path, version: DatasetVersion | None = None) -> list[C
     """
     manifest = _manifest(folder)
     checks = [_in_folder(folder, entry) for entry in manifest["files"]]
+    named = {Path(entry["path"]).name for entry in manifest["files"]}
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(ROWS) and not path.name.startswith(".") and path.name not in named:
+            checks.append(
+                Check(path.name, False, "the manifest names no such file: it is of another export, delete it")
+            )
     return checks if version is None else [*checks, *_of_version(manifest, version)]
 
 

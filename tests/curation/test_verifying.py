@@ -190,6 +190,13 @@ def test_a_folder_is_held_to_its_manifest_without_a_database(
     ]
 
 
+def test_rows_of_another_export_in_a_folder_are_named(version: DatasetVersion, tmp_path: Path) -> None:
+    exporting.export_to(version, format="native", folder=tmp_path)
+    exporting.export_to(version, format="parquet", folder=tmp_path)
+    wrong = [check for check in verifying.verify_folder(tmp_path, version) if not check.holds]
+    assert [check.what for check in wrong] == ["test.jsonl", "train.jsonl", "validation.jsonl"]
+
+
 def test_a_folder_from_before_a_withdrawal_is_told_as_such(version: DatasetVersion, tmp_path: Path) -> None:
     exporting.export_to(version, format="parquet", folder=tmp_path)
     withdraw(Rater.objects.get(name="r1"))

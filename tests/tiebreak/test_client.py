@@ -212,6 +212,17 @@ def test_another_version_in_the_folder_is_not_taken_for_this_one(client: Client,
     assert verify(tmp_path)["version"] == "chat@3"
 
 
+def test_rows_that_an_earlier_pull_left_are_named(client: Client, tmp_path: Path) -> None:
+    client.pull("chat@3", tmp_path, format="native")
+    left = sorted(path.name for path in tmp_path.glob("*.jsonl"))
+    assert client.pull("chat@3", tmp_path)["left_over"] == left
+    with pytest.raises(ClientError, match=f"{left[0]}.*no version that the manifest tells of"):
+        verify(tmp_path)
+    for name in left:
+        (tmp_path / name).unlink()
+    assert verify(tmp_path)["version"] == "chat@3"
+
+
 def test_a_split_pulled_later_joins_the_manifest(client: Client, tmp_path: Path) -> None:
     client.pull("chat@3", tmp_path, splits=["train"])
     client.pull("chat@3", tmp_path, splits=["test"])

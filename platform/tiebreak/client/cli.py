@@ -135,6 +135,7 @@ def _tell_pull(result: Mapping[str, Any]) -> str:
     left_out = sum(f.get("left_out", 0) for f in result["files"])
     told += [f"{left_out:>9} ties and both-bad rows left out: they are no pairs"] if left_out else []
     told += [f"{split}: not for this token (a protected split)" for split in result["refused_splits"]]
+    told += [f"{name}: there before, and no part of this version" for name in result["left_over"]]
     came = f"{result['fetched']} fetched, {result['unchanged']} unchanged" if result["fetched"] else "nothing to do"
     return "\n".join([*told, f"{result['version']} in {result['to']}: {came}"])
 

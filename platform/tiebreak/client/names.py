@@ -41,8 +41,9 @@ def resolve(wire: Wire, reference: str) -> Version:
             raise ClientError(f"There is no version {reference!r}.", code="no_version", status=404) from None
         raise
     if manifest.get("status", "ready") != "ready":
+        named, status = f"{name}@{manifest['number']}", manifest["status"]
         raise ClientError(
-            f"{name}@{manifest['number']} is {manifest['status']}: it can be read once it is ready.",
+            f"{named} was never built." if status == "failed" else f"{named} is {status}: not ready to be read yet.",
             code=f"version_{manifest['status']}",
         )
     return Version(name, int(manifest["number"]), manifest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from .wire import Wire
 MANIFEST: Final = "manifest.json"
 CARD: Final = "README.md"
 PARQUET: Final = "parquet"
+ROWS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def pull(wire: Wire, reference: str, to: Path, asked: Asked, *, wait: float = 0,
         "fetched": len(fetched),
         "unchanged": sum(w.split not in refused for w in wanted) - len(fetched),
         "refused_splits": refused,
+        "left_over": strangers(to, files),
         "files": [_told(files[name]) for name in sorted(files)],
     }
 
@@ -75,12 +77,24 @@ def verify(folder: Path) -> dict[str, Any]:
         raise ClientError(f"{folder} holds no {MANIFEST} that can be read.", code="no_manifest")
     files = [_had(entry) for entry in manifest["files"]]
     wrong = [file.path for file in files if not file.proved(folder)]
+    if manifest.get("since") is None and (left := strangers(folder, {file.path for file in files})):
+        raise ClientError(
+            f"{folder}: {', '.join(left)}: of no version that the manifest tells of; delete what you do not need.",
+            code="left_over",
+            files=left,
+        )
     if wrong:
         raise ClientError(
             f"{folder}: {', '.join(wrong)}: not what the manifest says; pull again.", code="hash_mismatch", files=wrong
         )
     total = sum(file.bytes for file in files)
     return {"version": f"{manifest['dataset']}@{manifest['version']}", "files": len(files), "bytes": total}
+
+
+def strangers(folder: Path, known: Container[str]) -> list[str]:
+    """Files of rows in a folder that its manifest does not name, as an earlier pull of something else leaves them."""
+    there = sorted(path.name for path in folder.iterdir() if path.name.endswith(ROWS) and not path.name.startswith("."))
+    return [name for name in there if name not in known]
 
 
 # What is wanted, and what is there
