@@ -28,6 +28,7 @@ AT_ONCE: Final = 2_000
 TOLD: Final = 5  # of the rows that do not hold, how many are named
 MANIFEST: Final = "manifest.json"
 CARD: Final = "README.md"
+ROWS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
 
 
 class Check(NamedTuple):
@@ -215,9 +216,6 @@ def _lines_in(files: list[VersionFile]) -> Iterator[str]:
 
 
 # --- a folder ---------------------------------------------------------------------------------------------------------
-
-
-ROWS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
 
 
 def verify_folder(folder: Path, version: DatasetVersion | None = None) -> list[Check]:

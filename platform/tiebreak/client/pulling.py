@@ -65,7 +65,7 @@ def pull(wire: Wire, reference: str, to: Path, asked: Asked, *, wait: float = 0,
         "fetched": len(fetched),
         "unchanged": sum(w.split not in refused for w in wanted) - len(fetched),
         "refused_splits": refused,
-        "left_over": strangers(to, files),
+        "left_over": _strangers(to, files, asked.since),
         "files": [_told(files[name]) for name in sorted(files)],
     }
 
@@ -77,22 +77,27 @@ def verify(folder: Path) -> dict[str, Any]:
         raise ClientError(f"{folder} holds no {MANIFEST} that can be read.", code="no_manifest")
     files = [_had(entry) for entry in manifest["files"]]
     wrong = [file.path for file in files if not file.proved(folder)]
-    if manifest.get("since") is None and (left := strangers(folder, {file.path for file in files})):
+    if wrong:
+        raise ClientError(
+            f"{folder}: {', '.join(wrong)}: not what the manifest says; pull again.", code="hash_mismatch", files=wrong
+        )
+    if left := _strangers(folder, {file.path for file in files}, manifest.get("since")):
         raise ClientError(
             f"{folder}: {', '.join(left)}: of no version that the manifest tells of; delete what you do not need.",
             code="left_over",
             files=left,
         )
-    if wrong:
-        raise ClientError(
-            f"{folder}: {', '.join(wrong)}: not what the manifest says; pull again.", code="hash_mismatch", files=wrong
-        )
     total = sum(file.bytes for file in files)
     return {"version": f"{manifest['dataset']}@{manifest['version']}", "files": len(files), "bytes": total}
 
 
-def strangers(folder: Path, known: Container[str]) -> list[str]:
-    """Files of rows in a folder that its manifest does not name, as an earlier pull of something else leaves them."""
+def _strangers(folder: Path, known: Container[str], since: int | str | None) -> list[str]:
+    """Files of rows in a folder that its manifest does not name, as an earlier pull of something else leaves them.
+
+    Beside news since another version stands, of right, the copy that they are for.
+    """
+    if since is not None:
+        return []
     there = sorted(path.name for path in folder.iterdir() if path.name.endswith(ROWS) and not path.name.startswith("."))
     return [name for name in there if name not in known]
 
