@@ -195,7 +195,7 @@ def ensure(name: str, data_dir: Path) -> dict[str, str]:
             fcntl.flock(fd, fcntl.LOCK_SH)  # waits while a keeper that found no users stops the server
             _used[key] = fd
         with _locked(place.lock("start")):
-            if not _is_ready(place):
+            if not _is_ready(server):
                 _start_keeper(place)
         return server.urls()
 
@@ -267,11 +267,23 @@ def status(data_dir: Path) -> dict[str, Any]:
     return report
 
 
-def _is_ready(place: Place) -> bool:
-    """Whether a keeper has its server running; waits for one that is still starting (its starter may have died)."""
-    keeper = place.lock("keeper")
-    _wait_until(lambda: place.state.exists() or not _is_held(keeper), START_SECONDS)
-    return _is_held(keeper) and place.state.exists()
+def _is_ready(server: Server) -> bool:
+    """Whether a keeper has its server running. Waits while the two disagree: one is starting, or has just been killed.
+
+    Raises EmbeddedError when a keeper lives and its server gives no answer.
+    """
+    place = server.place
+
+    def kept() -> bool:
+        return _is_held(place.lock("keeper"))
+
+    def answers() -> bool:
+        pid = server.running_pid()
+        return place.state.exists() and pid is not None and server.answers(pid)
+
+    if not _wait_until(lambda: answers() or not kept(), START_SECONDS):
+        raise EmbeddedError(f"{place.name} gives no answer in {place.files}, see {place.log}:\n{_tail(place.log)}")
+    return kept()
 
 
 def _same_file(fd: int, path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -226,6 +227,25 @@ def test_a_server_that_dies_under_its_users_is_started_again(data_dir: Path) -> 
         return False
 
     assert eventually(back)
+
+
+@pytest.mark.parametrize("name", list(embedded.SERVERS))
+def test_nobody_is_told_where_a_server_is_whose_keeper_has_not_seen_it_die(data_dir: Path, name: str) -> None:
+    embedded.servers(data_dir)
+    keeper = json.loads((data_dir / "run" / name / "state.json").read_text())["keeper"]
+    os.kill(keeper, signal.SIGSTOP)  # as one that is killed and not yet gone: it holds its lock still
+    try:
+        os.kill(embedded.status(data_dir)[name]["pid"], signal.SIGKILL)
+        assert eventually(lambda: embedded.status(data_dir)[name]["pid"] is None)
+        user = User(data_dir)
+        assert user.process.stdout is not None
+        assert not select.select([user.process.stdout], [], [], 3)[0]  # it waits
+    finally:
+        os.kill(keeper, signal.SIGKILL)
+    urls = user.urls()
+    write(urls, "anew")
+    assert with_redis(urls, lambda r: r.ping())
+    user.leave()
 
 
 def test_a_cluster_half_made_is_made_anew(data_dir: Path) -> None:
