@@ -6,20 +6,20 @@ Memory stays flat: a line, a cell, the growth of a gzip and the process that unp
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO, Any, Final, NamedTuple, cast
 
 from tiebreak.core.text import TextError, loads_strict
+from tiebreak.gunzip import FileError as FileError
+from tiebreak.gunzip import Gunzip
 
 from .rows import RowError
 
@@ -27,15 +27,9 @@ MAX_LINE: Final = 16 * 1024 * 1024  # bytes
 MAX_LIST: Final = 64 * 1024 * 1024  # bytes of a JSON list, which is in memory as a whole
 MAX_MEMORY: Final = 1024 * 1024 * 1024  # bytes of the process that unpacks Parquet
 UNPACK: Final = Path(__file__).with_name("unpack_parquet.py")
-BOMB_FROM: Final = 64 * 1024 * 1024
-BOMB_RATIO: Final = 200
 JSON_COLUMNS: Final = ("metadata", "judgements", "completions", "pairs")
 NUMBER_COLUMNS: Final = ("gold",)
 TEXT_COLUMNS: Final = ("completion_a", "completion_b", "chosen", "rejected")
-
-
-class FileError(ValueError):
-    """The file cannot be read on from here: what was expected, and what was got where."""
 
 
 class Record(NamedTuple):
@@ -61,7 +55,7 @@ def read(file: IO[bytes], filename: str = "") -> Iterator[Record]:
     file.seek(0)
     if head == b"PAR1":
         return _parquet(file)
-    zipped = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else None
+    zipped = io.BufferedReader(Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else None
     if _is_csv(filename):
         return _csv(_lines(zipped or file))
     return _json(zipped or file, zipped)
@@ -73,7 +67,7 @@ def count_lines(file: IO[bytes], filename: str = "") -> int | None:
     file.seek(0)
     if head == b"PAR1" or _is_csv(filename):
         return None
-    stream = io.BufferedReader(_Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
+    stream = io.BufferedReader(Gunzip(file), 1 << 18) if head[:2] == b"\x1f\x8b" else file
     count, last = 0, b"\n"
     try:
         while chunk := stream.read(1 << 20):
@@ -84,29 +78,6 @@ def count_lines(file: IO[bytes], filename: str = "") -> int | None:
     finally:
         file.seek(0)
     return count + (last != b"\n")
-
-
-class _Gunzip(io.RawIOBase):
-    """A gzip stream that refuses to grow out of proportion, and says so where it is broken."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.inner = gzip.GzipFile(fileobj=file, mode="rb")
-        self.out = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self.inner.read1(len(buffer))
-        except (EOFError, OSError, zlib.error) as error:
-            raise FileError(f"the gzip stream breaks off after {self.out:,} bytes of text ({error})") from None
-        self.out += len(data)
-        if self.out > BOMB_FROM and self.out > BOMB_RATIO * self.file.tell():
-            raise FileError(f"the gzip stream grows more than {BOMB_RATIO} times; unpack it yourself if that is meant")
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
@@ -124,7 +95,7 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
         yield line, RowError("line", f"expected at most {MAX_LINE:,} bytes, got more")
 
 
-def _json(stream: IO[bytes], zipped: io.BufferedReader[_Gunzip] | None) -> Iterator[Record]:
+def _json(stream: IO[bytes], zipped: io.BufferedReader[Gunzip] | None) -> Iterator[Record]:
     """Records of a list, or of lines: no record is a list."""
     begun = zipped.peek(64)[:64] if zipped else stream.read(64)
     if not zipped:
@@ -155,7 +126,7 @@ def _json_lines(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Recor
             try:
                 yield Record(line, loads_strict(data.rstrip(b"\r\n"), field="row"), "", len(data))
             except TextError as error:
-                yield Record(line, RowError.of(error), data[:1000].decode("utf-8", "backslashreplace"), 0)
+                yield Record(line, RowError.of(error), cut(data[:4001].decode("utf-8", "backslashreplace"), 1000), 0)
 
 
 def _csv(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
@@ -190,7 +161,7 @@ def _csv(lines: Iterator[tuple[int, bytes | RowError]]) -> Iterator[Record]:
         except csv.Error as error:
             yield Record(start, RowError("row", f"expected CSV, got {error}"), "", 0)
             continue
-        raw = ",".join(cells)[:1000]
+        raw = cut(",".join(cells), 1000)
         if broken and header is not None:
             yield Record(start, broken[0], raw, 0)
         elif header is None:
@@ -279,4 +250,8 @@ def _on_disk(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 def shown(value: Any, *, most: int = 4000) -> str:
     """A rejected record as text, cut, for the rejects file."""
-    return json.dumps(value, ensure_ascii=True, default=str)[:most]
+    return cut(json.dumps(value, ensure_ascii=True, default=str), most)
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… (cut)"

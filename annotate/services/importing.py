@@ -34,8 +34,9 @@ from .storing import Written, write
 BATCH: Final = 4000
 BATCH_BYTES: Final = 16 * 1024 * 1024
 SELDOM: Final = 200_000  # objects made between two looks for cycles among the young
-TOLD: Final = 20  # rejects that the report itself shows; the rejects file has them all
+TOLD: Final = 20  # rejects that the report itself shows; the rejects file has more
 REJECTS: Final = "rejects.jsonl"
+MOST_REJECTS: Final = 64 * 1024 * 1024  # bytes of that file: a small file may unfold to any number of rows
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def _check_levels(row: Row, levels: int) -> None:
 
 
 def _reject(line: int, error: RowError, row: str) -> Reject:
-    return Reject(line, error.field, error.message, row)
+    return Reject(line, reading.cut(error.field, 200), reading.cut(error.message, 2000), row)
 
 
 def _counts(report: Report) -> dict[str, int]:
@@ -316,15 +317,21 @@ def run(execution: ledger.Execution) -> Mapping[str, Any]:
     images.start_if_any(project, by=execution.run.created_by)
     if broken:
         raise broken
-    return asdict(report)
+    return asdict(report) | {"rejects_left_out": rejects.left_out}
 
 
 class _Rejects(ExitStack):
-    """The rejects file, begun with the first reject: a clean import leaves none."""
+    """The rejects file, begun with the first reject: a clean import leaves none. What no longer fits is counted."""
 
     incoming: store.Incoming | None = None
+    size = left_out = 0
 
     def write(self, reject: Reject) -> None:
+        line = json.dumps(asdict(reject)).encode() + b"\n"
+        self.size += len(line)
+        if self.size > MOST_REJECTS:
+            self.left_out += 1
+            return
         if self.incoming is None:
             self.incoming = self.enter_context(store.writing("application/x-ndjson"))
-        self.incoming.file.write(json.dumps(asdict(reject)).encode() + b"\n")
+        self.incoming.file.write(line)

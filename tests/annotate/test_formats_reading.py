@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from annotate.formats import RowError, reading
+from tiebreak import gunzip
 
 
 def read(data: bytes, filename: str = "rows.jsonl") -> list[tuple[int, Any]]:
@@ -57,7 +58,7 @@ def test_a_line_beyond_the_cap_is_passed_over_and_the_next_is_read() -> None:
 
 
 def test_a_gzip_that_grows_out_of_proportion_is_refused_before_it_is_unpacked() -> None:
-    bomb = gzip.compress(b"0" * (reading.BOMB_FROM + (1 << 20)), 9)
+    bomb = gzip.compress(b"0" * (gunzip.BOMB_FROM + (1 << 20)), 9)
     with pytest.raises(reading.FileError, match="grows more than 200 times"):
         read(bomb)
 

@@ -211,7 +211,8 @@ def test_bad_rows_are_named_by_line_and_field_and_the_others_go_in(project: Proj
     assert "at most 1,000,000 characters, got 5,000,000" in told[2]
     assert "0xe9" in told[3]
     assert "stands on line 1 already; line 6" in told[4]
-    assert all(len(r.row) <= 4000 for r in rejects)
+    assert rejects[2].row.endswith("x… (cut)")
+    assert all(len(r.row) <= 4010 for r in rejects)
     assert set(Comparison.objects.values_list("external_id", flat=True)) == {"good", "last"}
     assert Comparison.objects.get(external_id="good").completion_a.text == "Because good."
 
@@ -277,6 +278,25 @@ def test_a_run_keeps_the_rejects_file_and_tells_what_it_did(project: Project) ->
     assert json.loads(told["row"]) == {"id": "r2"}
     assert set(Comparison.objects.values_list("import_run", flat=True)) == {run.pk}
     assert Event.objects.filter(verb="import.finished", project=project).get().data["created"] == 2
+
+
+def test_a_rejects_file_stops_growing_and_what_it_lacks_is_counted(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MOST_REJECTS", 10_000)
+    run = run_import(project, lines(*({"id": f"r{n}", "prompt": 1, "y" * 1_000_000: "x"} for n in range(4))))
+    assert (run.result["rejected"], run.result["rejects_left_out"]) == (4, 2)
+    kept = run.artifacts.get(name=importing.REJECTS).artifact
+    with store.open_artifact(kept) as file:
+        assert [json.loads(line)["line"] for line in file] == [1, 2]
+    assert kept.size < 10_000, "of each row only its beginning"
+
+
+def test_a_reject_names_a_field_of_a_million_characters_by_its_beginning(project: Project) -> None:
+    rejects: list[Reject] = []
+    send(project, row(metadata={"y" * 900_000: "\x00"}), rejects=rejects)
+    assert rejects[0].field.startswith("metadata.yyy")
+    assert len(json.dumps(rejects[0].__dict__)) < 10_000
 
 
 def test_a_clean_import_leaves_no_rejects_file(project: Project) -> None:

@@ -16,11 +16,11 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from annotate.formats import reading
 from curation.exports.recipe import Recipe
 from curation.models import EvaluationSet
 from curation.services import evaluation_files, evaluation_sets
 from tests import build
+from tiebreak import gunzip
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Conflict, Invalid, TooLarge
 from tiebreak.core.models import Event
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(data: bytes, field: str, 
 
 
 def test_a_gzip_bomb_is_refused_before_it_unfolds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "BOMB_FROM", 1 << 20)
+    monkeypatch.setattr(gunzip, "BOMB_FROM", 1 << 20)
     bomb = gzip.compress(lines({"text": "a" * 100_000}) * 100, mtime=0)  # 10 MB of text
     assert len(bomb) < 20_000
     with pytest.raises(Invalid, match="grows more than"):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.tiebreak.standin import ROWS, TOKEN, Stand, line_of, standing
+from tiebreak import gunzip
 from tiebreak.client import Client, ClientError, cli, fetching, logins, pushing, verify
 
 
@@ -376,6 +377,31 @@ def test_a_run_that_failed_says_why(client: Client, stand: Stand, tmp_path: Path
     (tmp_path / "rows.jsonl").write_text('{"id": 1}\n')
     stand.runs = [[{"id": 1, "status": "failed", "result": {}, "error": {"message": "the disk is full"}}]]
     assert "the disk is full" in refusal("import_failed", client.push, "chat", tmp_path / "rows.jsonl").message
+
+
+def test_a_gzip_that_grows_out_of_proportion_is_not_unpacked_and_what_went_before_is_told(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gunzip, "BOMB_FROM", 1 << 20)
+    monkeypatch.setattr(pushing, "BATCH_ROWS", 2)
+    file = tmp_path / "rows.jsonl.gz"
+    file.write_bytes(gzip.compress(b'{"id": 1}\n{"id": 2}\n' + b"0" * (8 << 20)))
+    error = refusal("cannot_read", client.push, "chat", file)
+    assert str(file) in error.message
+    assert "grows more than 200 times; unpack it yourself" in error.message
+    assert "1 rows before that are in" in error.message  # the stand-in says that it made one of each batch
+    assert error.params["created"] == 1
+
+
+def test_the_file_of_refused_rows_stops_growing_and_what_it_lacks_is_counted(
+    client: Client, stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "MOST_REJECTS", 100)
+    (tmp_path / "rows.jsonl").write_text("x\n")
+    stand.rejects = {1: b'{"line": 1, "field": "row", "message": "no", "row": "x"}\n' * 3}
+    told = client.push("chat", tmp_path / "rows.jsonl")
+    assert Path(told["rejects"]).read_bytes().count(b"\n") == 1
+    assert told["rejects_left_out"] == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b broken"], ids=["empty", "broken gzip"])

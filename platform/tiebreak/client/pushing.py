@@ -7,17 +7,19 @@ no lines (Parquet, a JSON list) and what has a header (CSV) goes as a whole.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import time
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, cast
 from uuid import uuid4
+
+from tiebreak.gunzip import FileError, Gunzip
 
 from .errors import ClientError
 from .progress import bar
@@ -26,6 +28,7 @@ from .wire import Wire
 BATCH_ROWS: Final = 10_000
 BATCH_BYTES: Final = 8 * 1024 * 1024
 LONGEST_LINE: Final = 16 * 1024 * 1024  # what the server reads of one
+MOST_REJECTS: Final = 64 * 1024 * 1024  # bytes of the file of refused rows, as on the server
 FIGURES: Final = ("created", "updated", "unchanged", "rejected", "judgements_created", "judgements_revised")
 PATIENCE: Final = 120.0  # seconds that a run may wait for a worker
 CSV: Final = "text/csv"
@@ -65,8 +68,8 @@ def push(
 ) -> dict[str, Any]:
     """Import a file's rows. Returns the figures of all batches, and where the refused rows were written.
 
-    Raises ClientError: no such file or project, a scope that is too small, no worker that takes the run. Batches that
-    are in stay in: pushing the same file again leaves them unchanged.
+    Raises ClientError: no such file or project, a scope that is too small, no worker that takes the run, a gzip that
+    grows out of proportion. Batches that are in stay in: pushing the same file again leaves them unchanged.
     """
     kept = _Rejects(rejects or file.with_name(f"{file.name}.rejects.jsonl"))
     total: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
@@ -86,12 +89,21 @@ def push(
                 kept.take(wire, done, batch)
                 tick(opened.tell() - sent)
                 sent = opened.tell()
-    except (OSError, EOFError, zlib.error) as error:
-        where = getattr(error, "filename", None) or file
-        raise ClientError(f"{where}: {getattr(error, 'strerror', None) or error}.", code="cannot_read") from error
+    except FileError as error:
+        told = f"{file}: {error}. {taken(total):,} rows before that are in."
+        raise ClientError(told, code="cannot_read", **total) from error
+    except OSError as error:
+        where = error.filename or file
+        raise ClientError(f"{where}: {error.strerror or error}.", code="cannot_read") from error
     if not runs:
         raise ClientError(f"{file} holds no rows.", code="no_rows")
-    return {"project": project, "runs": runs, **total, "rejects": str(kept.path) if kept.written else None}
+    rejects = {"rejects": str(kept.path) if kept.written else None, "rejects_left_out": kept.left_out}
+    return {"project": project, "runs": runs, **total, **rejects}
+
+
+def taken(figures: Mapping[str, Any]) -> int:
+    """Rows that are in, be it from before."""
+    return int(figures["created"] + figures["updated"] + figures["unchanged"])
 
 
 def _source(file: Path) -> str:
@@ -115,11 +127,11 @@ def _bodies(opened: IO[bytes], file: Path) -> Iterator[tuple[Batch, Callable[[],
 
 
 def _plain(opened: IO[bytes]) -> IO[bytes]:
-    """The file from its start, unzipped where it is zipped."""
+    """The file from its start, unzipped where it is zipped, in measure."""
     opened.seek(0)
     head = opened.read(2)
     opened.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=opened)) if head == b"\x1f\x8b" else opened
+    return cast(IO[bytes], io.BufferedReader(Gunzip(opened), 1 << 18)) if head == b"\x1f\x8b" else opened
 
 
 def _has_lines(opened: IO[bytes]) -> bool:
@@ -175,24 +187,33 @@ def _wait(wire: Wire, run: dict[str, Any], *, patience: float) -> dict[str, Any]
 
 
 class _Rejects(ExitStack):
-    """The rows that were not taken, with the line of the whole file that each stood on; no file where there is none."""
+    """The rows that were not taken, with the line of the whole file that each stood on; no file where there is none.
+
+    `left_out` counts those that are in no file, here or on the server: it has grown enough.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.path, self.written = path, 0
+        self.path, self.written, self.size, self.left_out = path, 0, 0, 0
         self.file: IO[bytes] | None = None
 
     def take(self, wire: Wire, run: dict[str, Any], batch: Batch) -> None:
         for number in batch.too_long:
             message = f"expected at most {LONGEST_LINE:,} bytes, got more"
             self._write({"line": number, "field": "line", "message": message})
+        self.left_out += int(run["result"].get("rejects_left_out", 0))
         if any(kept["name"] == "rejects.jsonl" for kept in run.get("artifacts", [])):
             for line in wire.get(f"/api/v1/runs/{run['id']}/rejects/").content.splitlines():
                 reject = json.loads(line)
                 self._write({**reject, "line": reject["line"] + batch.before})
 
     def _write(self, reject: dict[str, Any]) -> None:
+        line = json.dumps(reject).encode() + b"\n"
+        self.size += len(line)
+        if self.size > MOST_REJECTS:
+            self.left_out += 1
+            return
         if self.file is None:
             self.file = self.enter_context(self.path.open("wb"))
-        self.file.write(json.dumps(reject).encode() + b"\n")
+        self.file.write(line)
         self.written += 1
