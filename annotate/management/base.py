@@ -37,6 +37,10 @@ class VerbCommand(BaseCommand):
         told = ((key.replace("_", " "), _in_words(value)) for key, value in result.items())
         return ", ".join(f"{key} {words}" for key, words in told if words)
 
+    def failure(self, result: Mapping[str, Any]) -> str | None:
+        """Why a result that has been told is a failure all the same."""
+        return None
+
     def handle(self, *args: Any, **options: Any) -> str | None:
         self.verbosity = options["verbosity"]
         as_json = options.pop("json")
@@ -58,6 +62,8 @@ class VerbCommand(BaseCommand):
             self.stdout.write(json.dumps(result, default=str))
         else:
             self.stdout.write(self.tell(result))
+        if why := self.failure(result):
+            raise CommandError(why, returncode=1)
         return None
 
     def say(self, text: str) -> None:

@@ -497,6 +497,28 @@ def test_the_command_makes_the_project_imports_and_tells(tmp_path: Path) -> None
     assert command("new", str(file), "--create")["unchanged"] == 1
 
 
+def test_the_command_fails_where_every_row_was_refused_once_it_has_told_which(tmp_path: Path) -> None:
+    file, out = tmp_path / "rows.jsonl", io.StringIO()
+    file.write_bytes(lines({"id": "r1"}).getvalue())
+    with pytest.raises(CommandError, match=r"Every row was refused\.") as caught:
+        call_command("import_comparisons", "new", str(file), "--create", stdout=out)
+    assert caught.value.returncode == 1
+    assert "rejected 1" in out.getvalue()
+    assert "rejected rows: /" in out.getvalue()
+    file.write_bytes(b"")
+    call_command("import_comparisons", "new", str(file), stdout=out)  # where none was read, none was refused
+
+
+def test_the_command_says_how_a_project_without_members_gets_one(tmp_path: Path) -> None:
+    file, out, after = tmp_path / "rows.jsonl", io.StringIO(), io.StringIO()
+    file.write_bytes(lines(row()).getvalue())
+    call_command("import_comparisons", "new", str(file), "--create", stdout=out)
+    assert "manage.py create_user NAME --project new --role owner" in out.getvalue()
+    call_command("create_user", "ada", "--project", "new", "--role", "owner", stdout=after)
+    call_command("import_comparisons", "new", str(file), stdout=after)
+    assert "create_user" not in after.getvalue()
+
+
 def test_the_command_says_what_is_missing_and_makes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_bytes(lines(row()).getvalue())

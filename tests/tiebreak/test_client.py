@@ -414,6 +414,23 @@ def test_a_file_that_holds_nothing_readable_is_refused(client: Client, tmp_path:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_a_push_of_which_every_row_was_refused_fails_once_it_has_told_which(
+    here: tuple[Stand, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand, url = here
+    monkeypatch.setenv("TIEBREAK_TOKEN", TOKEN)
+    (tmp_path / "rows.jsonl").write_text("x\n")
+    stand.rejects = {1: b'{"line": 1, "field": "row", "message": "no", "row": "x"}\n'}
+    refused = {"created": 0, "updated": 0, "unchanged": 0, "rejected": 1, "rejects_left_out": 7}
+    kept = [{"name": "rejects.jsonl"}]
+    stand.runs = [[{"id": 1, "status": "succeeded", "result": refused, "artifacts": kept}]]
+    assert cli.main(["push", "chat", str(tmp_path / "rows.jsonl"), "--server", url]) == 1
+    told = capsys.readouterr()
+    assert "rejected 1" in told.out
+    assert told.out.endswith("rows.jsonl.rejects.jsonl, but for the last 7\n")
+    assert told.err == "Every row was refused.\n"
+
+
 def test_login_checks_the_token_keeps_it_for_the_user_alone_and_never_prints_it(
     here: tuple[Stand, str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

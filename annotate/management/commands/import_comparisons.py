@@ -11,7 +11,7 @@ from annotate import formats
 from annotate.management.base import VerbCommand, project_named
 from annotate.services import importing
 from annotate.services.projects import create_project
-from tiebreak.accounts.models import Project
+from tiebreak.accounts.models import Membership, Project
 from tiebreak.core.errors import Conflict, Invalid
 from tiebreak.runs import ledger, store
 from tiebreak.runs.models import Run
@@ -44,11 +44,22 @@ class Command(VerbCommand):
             raise Conflict(f"The import is {done.status}, as run {done.pk}; start it again to go on.", code="not_done")
         rejects = done.artifacts.filter(name=importing.REJECTS).select_related("artifact").first()
         kept = str(store.path_of(rejects.artifact.sha256)) if rejects else None
-        return {"project": project, "run": done.pk, **done.result, "rejects": kept}
+        members = Membership.objects.filter(project__slug=project).count()
+        return {"project": project, "run": done.pk, **done.result, "rejects": kept, "members": members}
 
     def tell(self, result: Mapping[str, Any]) -> str:
         line = super().tell({key: result[key] for key in ("created", "updated", "unchanged", "rejected")})
         line += f"; judgements created {result['judgements_created']}, revised {result['judgements_revised']}"
         for reject in result["first_rejects"][:5]:
             line += f"\n  line {reject['line']}, {reject['field']}: {reject['message']}"
-        return line + (f"\n  rejected rows: {result['rejects']}" if result["rejects"] else "")
+        if result["rejects"]:
+            left_out = result["rejects_left_out"]
+            line += f"\n  rejected rows: {result['rejects']}" + (f", but for the last {left_out:,}" if left_out else "")
+        if not result["members"]:
+            name = result["project"]
+            line += f"\n  nobody is a member of {name} yet: manage.py create_user NAME --project {name} --role owner"
+        return line
+
+    def failure(self, result: Mapping[str, Any]) -> str | None:
+        went_in = result["created"] + result["updated"] + result["unchanged"]
+        return "Every row was refused." if result["rejected"] and not went_in else None

@@ -14,7 +14,7 @@ from typing import Any
 from tiebreak import __version__
 
 from . import Client, ClientError, logins, verify
-from .pushing import FIGURES
+from .pushing import FIGURES, taken
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Stopped; what came is kept, the same command goes on.", file=sys.stderr)
         return 1
     print(json.dumps(result) if options.json else options.tells(result))
+    if result.get("rejected") and not taken(result):
+        print("Every row was refused.", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -142,7 +145,10 @@ def _tell_pull(result: Mapping[str, Any]) -> str:
 
 def _tell_push(result: Mapping[str, Any]) -> str:
     told = ", ".join(f"{name.replace('_', ' ')} {result[name]}" for name in FIGURES)
-    return f"{told}\nrejected rows: {result['rejects']}" if result["rejects"] else told
+    if not result["rejects"]:
+        return told
+    left_out = f", but for the last {result['rejects_left_out']:,}" if result["rejects_left_out"] else ""
+    return f"{told}\nrejected rows: {result['rejects']}{left_out}"
 
 
 def _tell_verify(result: Mapping[str, Any]) -> str:
