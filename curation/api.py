@@ -29,6 +29,7 @@ from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
 from tiebreak.api.negotiation import TakeIt
 from tiebreak.api.permissions import Scoped, project_for, visible_projects
+from tiebreak.api.queries import refuse_unknown
 from tiebreak.api.ranges import knows, serve
 from tiebreak.api.throttles import streamed
 from tiebreak.core.errors import Conflict, Gone, Invalid, NotAllowed, NotFound, Stale
@@ -131,7 +132,10 @@ class BuildView(Scoped, APIView):
 class RowsOf(VersionView):
     """What the views of rows share: which of them are asked for."""
 
+    takes: ClassVar[tuple[str, ...]] = ("split", "undecided", "since")
+
     def asked(self, request: Request, name: str, number: str, *, format: str = "native") -> Asked:
+        refuse_unknown(request, *self.takes)
         version = self.version(request, name, number)
         query = request.query_params
         split, since, undecided = query.get("split") or None, query.get("since", ""), query.get("undecided", "0")
@@ -155,6 +159,8 @@ class RowsView(RowsOf):
     """Lines of JSON, streamed. What a broken connection had is not sent again: `cursor` says how many lines that was,
     and `If-Match` with the ETag of the first answer makes sure that they are still those lines.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ("format", *RowsOf.takes, "cursor")
 
     @extend_schema(
         operation_id="version_rows",

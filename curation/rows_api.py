@@ -15,6 +15,7 @@ from tiebreak.accounts.models import Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.negotiation import TakeIt
 from tiebreak.api.permissions import Scoped, project_for
+from tiebreak.api.queries import refuse_unknown
 from tiebreak.api.throttles import streamed
 from tiebreak.core.errors import Invalid, Stale
 from tiebreak.core.models import record
@@ -38,6 +39,7 @@ class ProjectRowsView(Scoped, APIView):
         `If-Match` beside a `cursor`, with the ETag of the first answer, makes sure that no line before it has gone.
         """
         project = project_for(request, slug, Can.READ)
+        refuse_unknown(request, "cursor")
         cursor = request.query_params.get("cursor", "0")
         if not re.fullmatch("[0-9]{1,9}", cursor):
             raise Invalid(f"cursor: expected a number of lines, got {cursor[:60]!r}.", field="cursor")

@@ -388,6 +388,23 @@ def test_a_parameter_that_cannot_be_taken_is_named(reader: Client, project: Proj
     assert reader.get(here() + "rows/?since=9").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("rows/?spilt=train", "spilt"), ("rows/?page=2&cursor=1", "page"), ("rows/?split[]=train", "split[]"),
+     ("removed/?since=1&sicne=2", "sicne"), ("removed/?since=1&format=kto", "format")],
+)  # fmt: skip
+def test_a_parameter_that_is_not_known_is_refused_rather_than_unheeded(
+    reader: Client, project: Project, query: str, name: str
+) -> None:
+    freeze(project, [a_row("c1")])
+    problem = assert_problem(reader.get(here() + query), 422, "unknown_parameter")
+    assert problem["field"] == name
+    assert "known: " in problem["detail"]
+    assert "split, undecided, since" in problem["detail"]
+    problem = assert_problem(reader.get(f"/api/v1/projects/{project.slug}/rows/?curser=3"), 422, "unknown_parameter")
+    assert "curser: not known here (known: cursor)" in problem["detail"]
+
+
 def test_an_etag_stands_for_the_lines_and_changes_with_a_withdrawal(reader: Client, project: Project) -> None:
     version = freeze(project, [a_row("c1"), a_row("c2"), a_row("c3", "validation")])
     first = reader.get(here() + "rows/?split=train")
