@@ -88,16 +88,29 @@ def asked_for(
     since: DatasetVersion | None = None,
 ) -> Asked:
     """The rows that a format is to tell. Raises Invalid for what it does not know or cannot tell as what it is."""
-    told = FORMATS[_format(format)[0]].undecided
+    told = told_undecided(format)
     if undecided and not told:
+        knowing = ", ".join(filter(told_undecided, NAMES))
         raise Invalid(
-            f"undecided: {format} tells pairs, and a tie is none; native and multipref tell rows of every kind.",
+            f"undecided: {format} tells pairs, and a tie is none; formats that know such rows: {knowing}.",
             field="undecided",
         )
     if since and since.dataset_id != version.dataset_id:
         raise Invalid(f"since: expected a version of {version.dataset.name}, got {since}.", field="since")
     verdicts = (CHOSEN, *told) if undecided else (CHOSEN,)
     return Asked(version, _split(split), verdicts, since)
+
+
+def told_undecided(format: str) -> tuple[str, ...]:
+    """The kinds of rows without a chosen side that a format can tell."""
+    return FORMATS[_format(format)[0]].undecided
+
+
+def takes_undecided(format: str, *, parquet: bool) -> bool:
+    """Whether files of a format may be asked to have such rows among them."""
+    if format in (PARQUET, CSV):
+        return format == CSV
+    return bool(told_undecided(format)) and not (parquet and format == "native")
 
 
 def count(asked: Asked, *, format: str = "native") -> int:

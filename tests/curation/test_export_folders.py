@@ -6,13 +6,14 @@ import csv
 import errno
 import gzip
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from curation.exports.files import ndjson_line
 from curation.exports.schema import OPTIONAL
@@ -102,8 +103,34 @@ def test_what_is_no_pair_is_left_out_and_said_so_or_asked_for(version: DatasetVe
     told = export_to(version, format="native", folder=tmp_path / "all", undecided=True)
     assert told["left_out"] == 0
     assert files_of(told)[0].read_bytes().endswith(ndjson_line(tied("t2", "both_bad")))
-    with pytest.raises(Invalid, match="undecided"):
+    with pytest.raises(Invalid, match=r"undecided.*: native, kto, .*, helpsteer2, multipref, listwise\."):
         export_to(version, format="trl", folder=tmp_path / "none", undecided=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--format", "native"], "2 rows without a chosen side are left out: --undecided"),
+        (["--format", "csv"], "2 rows without a chosen side are left out: --undecided"),
+        (["--format", "kto", "--undecided"], "1 rows without a chosen side are left out: these files cannot tell them"),
+        (["--format", "trl"], "2 rows without a chosen side are left out: these files cannot tell them"),
+        (["--format", "native", "--parquet"], "are left out: these files cannot tell them"),
+        (["--format", "parquet"], ""),
+    ],
+)
+def test_the_command_says_undecided_only_where_it_may_be_said(
+    version: DatasetVersion, tmp_path: Path, options: list[str], hint: str
+) -> None:
+    out = io.StringIO()
+    call_command("export_dataset", "prefs@1", *options, "--to", str(tmp_path), stdout=out)
+    last = out.getvalue().splitlines()[-1]
+    assert last.endswith(hint) if hint else "left out" not in out.getvalue()
+
+
+def test_the_command_names_the_option_that_was_typed(version: DatasetVersion, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--shard-mb: expected 1 or more, got 0"):
+        call_command("export_dataset", "prefs@1", "--shard-mb", "0", "--to", str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_spreadsheet_has_a_row_for_each_and_no_formula(version: DatasetVersion, tmp_path: Path) -> None:

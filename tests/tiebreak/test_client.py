@@ -153,6 +153,23 @@ def test_lines_of_an_older_server_that_does_not_count_them_are_what_comes(
     assert len((tmp_path / "test.jsonl").read_bytes().splitlines()) == 20
 
 
+def test_parquet_says_as_lines_do_how_many_rows_without_a_side_were_left_out(
+    client: Client, stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = stand.manifest()
+    ties = {**told["files"][0], "name": "train.undecided.parquet", "rows": 7, "undecided": True}
+    monkeypatch.setattr(stand, "manifest", lambda: {**told, "files": [*told["files"], ties]})
+    stand.files["train.undecided.parquet"] = stand.files[told["files"][0]["name"]]
+    pulled = client.pull("chat@3", tmp_path / "pairs")
+    assert {f["split"]: f.get("left_out", 0) for f in pulled["files"] if f["split"]} == {
+        "train": 7, "validation": 0, "test": 0,
+    }  # fmt: skip
+    assert "7 ties and both-bad rows left out" in cli._tell_pull(pulled)
+    assert verify(tmp_path / "pairs")
+    everything = client.pull("chat@3", tmp_path / "all", undecided=True)
+    assert "left out" not in cli._tell_pull(everything)
+
+
 def test_lines_that_are_there_already_are_not_sent_again_until_a_withdrawal_changes_them(
     client: Client, stand: Stand, tmp_path: Path
 ) -> None:

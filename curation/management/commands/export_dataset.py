@@ -7,6 +7,7 @@ from typing import Any
 
 from annotate.management.base import VerbCommand
 from curation.services import exporting, verbs, versions
+from tiebreak.core.errors import Invalid
 
 
 class Command(VerbCommand):
@@ -29,13 +30,18 @@ class Command(VerbCommand):
         )
 
     def perform(self, *, version: str, format: str, to: Path, **options: Any) -> Mapping[str, Any]:
-        return exporting.export_to(
+        undecided, tables, shard_mb = options["undecided"], options["parquet"], options["shard_mb"]
+        if shard_mb < 1:
+            raise Invalid(f"--shard-mb: expected 1 or more, got {shard_mb}.", field="shard_mb")
+        told = exporting.export_to(
             verbs.ready(versions.named(version)),
             format=format,
             folder=to,
-            undecided=options["undecided"],
-            layout=exporting.Layout(options["gzip"], options["parquet"], options["shard_mb"] << 20),
+            undecided=undecided,
+            layout=exporting.Layout(options["gzip"], tables, shard_mb << 20),
         )
+        self.may_ask = not undecided and exporting.takes_undecided(format, parquet=tables)
+        return told
 
     def tell(self, result: Mapping[str, Any]) -> str:
         """A line a file; and what is in none of them."""
@@ -44,4 +50,5 @@ class Command(VerbCommand):
         told = zip(counts, result["files"], strict=True)
         lines = [f"{count}  {f['sha256'][:16]}…  {f['path']}" for count, f in told]
         left = result["left_out"]
-        return "\n".join([*lines, f"{left:>8} rows without a chosen side are left out: --undecided"] if left else lines)
+        why = "--undecided" if self.may_ask else "these files cannot tell them"
+        return "\n".join([*lines, f"{left:>8} rows without a chosen side are left out: {why}"] if left else lines)

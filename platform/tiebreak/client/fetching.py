@@ -36,6 +36,7 @@ class Wanted:
     sha256: str = ""
     size: int = 0
     params: Mapping[str, Any] = field(default_factory=dict)
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Had:
     sha256: str
     etag: str = ""
     left_out: int = 0
-    """Ties and both-bad rows that a format of pairs does not tell."""
+    """Ties and both-bad rows that are not among its rows."""
 
     def proved(self, folder: Path) -> bool:
         path = folder / self.path
@@ -105,7 +106,7 @@ def _bytes(wire: Wire, wanted: Wanted, to: Path, *, show: bool) -> Had:
         sha256 = sha256_of(part)
         if sha256 == wanted.sha256:
             _put(part, to / wanted.name)
-            return Had(wanted.name, wanted.split, wanted.rows, wanted.size, sha256)
+            return Had(wanted.name, wanted.split, wanted.rows, wanted.size, sha256, left_out=wanted.left_out)
         part.unlink()
     raise ClientError(
         f"{wanted.name}: its bytes have the SHA-256 {sha256[:16]}… and not {wanted.sha256[:16]}…, twice; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -115,6 +116,10 @@ def _wanted(version: Version, asked: Asked) -> list[Wanted]:
 
 
 def _files(version: Version, asked: Asked) -> list[Wanted]:
+    """Parquet as it was built; where rows without a chosen side are not asked for, a split's first file counts them."""
+    left_out: Counter[str] = Counter()
+    for f in version.manifest["files"]:
+        left_out[f["split"]] += f["rows"] if f.get("undecided") and not asked.undecided else 0
     return [
         Wanted(
             name=safe(f["name"]),
@@ -123,6 +128,7 @@ def _files(version: Version, asked: Asked) -> list[Wanted]:
             rows=f["rows"],
             sha256=f["sha256"],
             size=f["size"],
+            left_out=left_out.pop(f["split"], 0),
         )
         for f in version.manifest["files"]
         if asked.undecided or not f.get("undecided", False)
