@@ -17,7 +17,7 @@ import orjson
 
 from curation.exports.near import NearDuplicates
 from curation.exports.near_vectors import NearVectors
-from curation.exports.recipe import BalanceRule, NearRule, Recipe
+from curation.exports.recipe import FEWEST_VALUES, BalanceRule, NearRule, Recipe
 from curation.exports.rules import Dropped
 from curation.exports.schema import Message, Split
 from curation.exports.splits import assign_split
@@ -27,6 +27,7 @@ ACROSS: Final = ("dedupe", "near_duplicates", "balance")
 KEPT: Final = -1
 DIGEST: Final = 16  # bytes of a row's content: enough never to collide
 CLUSTERED: Final = 0.8  # similarity from which two prompts belong together
+NAMED: Final = 20  # keys of the metadata that a refusal names
 _WORTH: Final = 1e-9  # of a row, lost in the arithmetic of shares
 
 
@@ -103,6 +104,8 @@ class Across:
         clustered = recipe.split.by == "cluster"
         self.prompts = NearDuplicates(CLUSTERED, seed=recipe.split.seed) if clustered else None
         self.groups, self.values, self.places = Codes(), Codes(), array("Q")
+        self.keys: set[str] = set()
+        """Of the metadata, some of those that there are where the one that is balanced by is not."""
 
     def add(self, row: Mapping[str, Any], vector: Any = None) -> None:
         """``vector`` is its embedding, where the recipe compares rows by theirs."""
@@ -118,11 +121,15 @@ class Across:
             self.prompts.add(_text(row, "prompt"))
             self.groups.append(row["group"])
         if recipe.balance is not None:
-            self.values.append(value_of(row, recipe.balance) if "chosen" in row else "\0")
+            value = value_of(row, recipe.balance) if "chosen" in row else "\0"
+            self.values.append(value)
+            if not value and len(self.keys) < NAMED:
+                self.keys |= json.loads(row["metadata"]).keys()
             self.places.append(_place(recipe.split.seed, row["id"]))
 
     def decide(self) -> Decided:
-        """What becomes of each row. Raises ValueError where no number of rows would be balanced as it is asked."""
+        """What becomes of each row. Raises ValueError where no row has what it is to be balanced by, or where no number
+        of rows would be balanced as it is asked."""
         n = len(self.names)
         rule, first = np.full(n, KEPT, dtype=np.int8), np.full(n, -1, dtype=np.int64)
         similarity = np.ones(n)
@@ -146,6 +153,10 @@ class Across:
         codes, places = self.values.array, np.array(self.places, dtype=np.uint64)
         pairs = np.flatnonzero((rule == KEPT) & (codes != self.values.names.get("\0", -1)))
         counts = np.bincount(codes[pairs], minlength=len(self.values.names))
+        if self.values.names.keys() - {"\0"} == {""}:
+            keys = ", ".join(key[:60] for key in sorted(self.keys)[:NAMED]) or "there is none"
+            expected = f"{', '.join(FEWEST_VALUES)} or a key of the metadata ({keys})"
+            raise ValueError("balance.by", expected, asked.by)
         most = cap(counts, asked.most)
         if most == 0 and len(pairs):
             raise ValueError(

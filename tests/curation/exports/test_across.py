@@ -109,6 +109,17 @@ def test_a_balance_that_nothing_can_have_is_refused_rather_than_dropping_everyth
     assert refused.value.args[0] == "balance.most"
 
 
+@pytest.mark.parametrize("most", [100, 0.5])
+def test_a_balance_by_a_key_that_no_row_has_is_refused_by_its_name_with_the_keys_that_there_are(most: float) -> None:
+    rows = [asked(f"x{i}", f"question {i}", metadata={"topic": "sums", "level": i} if i else {}) for i in range(6)]
+    with pytest.raises(ValueError) as refused:
+        followed({"balance": {"by": "nothere", "most": most}}, *rows)
+
+    told = "side, length, source or a key of the metadata (level, topic)"
+    assert refused.value.args == ("balance.by", told, "nothere")
+    assert not followed({"balance": {"by": "nothere", "most": most}}).rows, "of no rows none is asked"
+
+
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=5), st.floats(0.05, 0.95))
 def test_the_cap_is_the_greatest_that_leaves_every_value_its_share(counts: list[int], most: float) -> None:
     array = np.array(counts)
