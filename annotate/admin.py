@@ -156,9 +156,9 @@ class Reviews(LookOnly):
 
 @admin.register(models.Adjudication)
 class Adjudications(LookOnly):
-    list_display = ("comparison", "preference", "both_bad", "by", "current", "created_at")
+    list_display = ("comparison", "preference", "both_bad", "adjudicator", "current", "created_at")
     list_filter = ("current", "both_bad")
-    list_select_related = ("comparison", "by")
+    list_select_related = ("comparison", "by", "rater")
     search_fields = ("comparison__external_id",)
 
 

@@ -89,7 +89,7 @@ class DecisionIn(StrictSerializer):
 
 class DecisionOut(serializers.ModelSerializer[Adjudication]):
     comparison = serializers.IntegerField(source="comparison_id")
-    by = serializers.CharField(source="by.username")
+    by = serializers.CharField(source="adjudicator", help_text="a username; where it was imported, the name that came")
 
     class Meta:
         model = Adjudication
@@ -151,7 +151,7 @@ class DecisionList(Scoped, generics.ListAPIView[Adjudication]):
 
     def get_queryset(self) -> QuerySet[Adjudication]:
         project = project_for(self.request, self.kwargs["slug"], Can.READ)
-        return Adjudication.objects.filter(comparison__project=project).select_related("by")
+        return Adjudication.objects.filter(comparison__project=project).select_related("by", "rater")
 
     @extend_schema(operation_id="adjudications_list")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -186,7 +186,7 @@ class UndoView(Scoped, APIView):
     def post(self, request: Request, slug: str, pk: int) -> Response:
         """Undo a decision that stands: its comparison waits again."""
         project = project_for(request, slug, Can.ADJUDICATE)
-        rows = Adjudication.objects.select_related("comparison__project", "by")
+        rows = Adjudication.objects.select_related("comparison__project", "by", "rater")
         decision = get_object_or_404(rows, pk=pk, comparison__project=project)
         reviewing.reopen(decision.comparison, by=request.user, decided=decision)  # type: ignore[arg-type]
         decision.refresh_from_db()

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.models import Judgement, Rater
+from annotate.services.pseudonyms import public_name
 from tiebreak.accounts.models import ApiToken, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
@@ -27,7 +28,6 @@ from .exports.schema import SPLITS
 from .models import Dataset, DatasetVersion, VersionNote, VersionTag
 from .serializers import Strict
 from .services import tagging, versions
-from .services.material import public_name
 from .services.reading import differences, lineage, reach
 
 LOOKERS: Final = (Scope.EXPORT, Scope.CURATE)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
-from .rows import Completion, Judgement, Row, RowError, Turns, bits
+from .rows import Adjudication, Completion, Judgement, Row, RowError, Turns, bits
 
 Parser = Callable[[Any, str], list[Row]]
 
@@ -48,6 +48,7 @@ def parser_of(name: str) -> Parser:
 __all__ = [
     "DEFAULT",
     "FORMATS",
+    "Adjudication",
     "Completion",
     "Format",
     "Judgement",

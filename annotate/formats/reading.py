@@ -27,7 +27,7 @@ MAX_LINE: Final = 16 * 1024 * 1024  # bytes
 MAX_LIST: Final = 64 * 1024 * 1024  # bytes of a JSON list, which is in memory as a whole
 MAX_MEMORY: Final = 1024 * 1024 * 1024  # bytes of the process that unpacks Parquet
 UNPACK: Final = Path(__file__).with_name("unpack_parquet.py")
-JSON_COLUMNS: Final = ("metadata", "judgements", "completions", "pairs")
+JSON_COLUMNS: Final = ("metadata", "judgements", "adjudications", "completions", "pairs")
 NUMBER_COLUMNS: Final = ("gold",)
 TEXT_COLUMNS: Final = ("completion_a", "completion_b", "chosen", "rejected")
 

@@ -23,12 +23,16 @@ FIELDS: Final = (
     "id", "prompt", "completion_a", "completion_b", "generator_a", "generator_b", "id_a", "id_b", "rank_a", "rank_b",
     "score_a", "score_b", "completions", "pairs",
     "group", "reference", "context", "metadata", "gold", "gold_because", "skills", "language", "priority", "judgements",
+    "adjudications",
 )  # fmt: skip
 COMPLETION_FIELDS: Final = ("id", "text", "generator", "rank", "score")
-JUDGEMENT_FIELDS: Final = (
-    "rater", "kind", "preference", "both_bad", "aspects", "justification", "reasons", "seconds", "submitted_at",
-    "order", "probability_b", "unparsed_because", "ratings", "confidence", "evidence", "simulated",
+SAID_FIELDS: Final = (
+    "preference", "both_bad", "aspects", "justification", "reasons", "seconds", "submitted_at", "order",
+    "probability_b", "unparsed_because", "ratings", "confidence", "checks", "evidence",
 )  # fmt: skip
+JUDGEMENT_FIELDS: Final = ("rater", "kind", *SAID_FIELDS, "simulated", "revised")
+ADJUDICATION_FIELDS: Final = ("adjudicator", "preference", "both_bad", "reason", "decided_at", "undone")
+MET_BY: Final = ("a", "b", "both", "neither")
 ROLES: Final = ("system", "user", "assistant", "tool")
 LEVELS: Final = 3
 PRIORITIES: Final = (0, 1, 2)
@@ -36,6 +40,8 @@ LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 SKILL_CHARS: Final = 60
 MOST_SKILLS: Final = 20
 BECAUSE_CHARS: Final = 2000
+CRITERION_CHARS: Final = 1000
+MOST_REVISED: Final = 1000
 NAME_CHARS: Final = 200
 MOST_PAIRS: Final = 20_000  # of one record, all in memory at once: every two of 200 completions
 SPAN_FIELDS: Final = ("side", "exact", "start", "end")
@@ -112,13 +118,31 @@ class Judgement:
     confidence: Mapping[str, int] | None = None
     evidence: tuple[Mapping[str, Any], ...] = ()
     simulated: bool = False
+    checks: Mapping[str, str] | None = None
+    """Who meets a criterion, by its words."""
+    revised: tuple[Judgement, ...] = ()
+    """What the rater said before, the first word first."""
 
     @property
     def told(self) -> list[Any]:
-        """All of it, for a hash; what came with the last four fields stays out where they are empty, so that rows
-        from before them keep their hash."""
-        values = list(self.__dict__.values())
-        return values if any(values[-4:]) else values[:-4]
+        """All of it, for a hash; the last fields stay out where they are empty, so that rows from before them keep
+        their hash."""
+        values = [*self.__dict__.values()][:-1]
+        if self.checks or self.revised:
+            return [*values, [before.told for before in self.revised]]
+        return values[:-1] if any(values[-5:-1]) else values[:-5]
+
+
+@dataclass(frozen=True)
+class Adjudication:
+    """What an expert decided. `decided_at` is None where the file does not tell."""
+
+    adjudicator: str
+    preference: int | None
+    both_bad: bool
+    reason: str
+    decided_at: datetime | None = None
+    undone: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +163,8 @@ class Row:
     skills: tuple[str, ...] = ()
     language: str = ""
     priority: int | None = None
+    adjudications: tuple[Adjudication, ...] = ()
+    """In their order: the last one stands, unless it was undone."""
 
     @property
     def sha256_a(self) -> str:
@@ -157,9 +183,11 @@ class Row:
         said = [j.told for j in self.judgements]
         fields = [self.group, self.reference, self.context, self.metadata or {}, self.gold]
         asked = [self.gold_because, self.skills, self.language, self.priority]
-        more = (
-            [asked] if any(value not in ("", (), None) for value in asked) else []
-        )  # rows without them keep their hash
+        decided = [list(each.__dict__.values()) for each in self.adjudications]
+        # rows without them keep their hash
+        more: list[Any] = [asked] if any(value not in ("", (), None) for value in asked) else []
+        if decided:
+            more.append(decided)
         return digest([self.id, self.prompt.sha256, sides, fields, said, *more])
 
 
@@ -233,14 +261,14 @@ def parse(record: Any, source: str) -> list[Row]:
         for side in "ab"
     )
     said, gold = judgements(record.get("judgements")), preference(record.get("gold"), "gold")
-    because = because_of(record.get("gold_because"), gold)
-    return [Row(key, a=a, b=b, gold=gold, gold_because=because, judgements=said, **common)]
+    because, decided = because_of(record.get("gold_because"), gold), adjudications(record.get("adjudications"))
+    return [Row(key, a=a, b=b, gold=gold, gold_because=because, judgements=said, adjudications=decided, **common)]
 
 
 def _of_many(record: Mapping[str, Any], key: str, common: Mapping[str, Any], source: str) -> list[Row]:
     """Comparisons between the listed completions: all pairs, the given ones, or those whose ranks differ."""
     sides = [f"{what}_{side}" for what in ("completion", "generator", "id", "rank", "score") for side in "ab"]
-    for other in (*sides, "gold", "gold_because", "judgements"):
+    for other in (*sides, "gold", "gold_because", "judgements", "adjudications"):
         if record.get(other) is not None:
             raise RowError(
                 other, "expected completion_a and completion_b beside it, got completions: no telling which pair"
@@ -462,9 +490,23 @@ def judgements(value: Any) -> tuple[Judgement, ...]:
 
 def judgement(value: Any, field: str) -> Judgement:
     value = fields_of(value, field, JUDGEMENT_FIELDS)
-    kind, order = value.get("kind"), value.get("order")
+    kind = value.get("kind")
     if kind not in ("annotator", "judge"):
         raise RowError(f"{field}.kind", f"expected annotator or judge, got {kind!r:.60}")
+    rater = name(value.get("rater"), f"{field}.rater")
+    before = items(value.get("revised") or [], f"{field}.revised")
+    if len(before) > MOST_REVISED:
+        raise RowError(f"{field}.revised", f"expected at most {MOST_REVISED:,}, got {len(before):,}")
+    simulated = _flag(value.get("simulated"), f"{field}.simulated")
+    revised = []
+    for n, each in enumerate(before):
+        at = f"{field}.revised[{n}]"
+        revised.append(_said(fields_of(each, at, SAID_FIELDS), at, rater=rater, kind=kind, simulated=simulated))
+    return _said(value, field, rater=rater, kind=kind, simulated=simulated, revised=tuple(revised))
+
+
+def _said(value: Mapping[str, Any], field: str, **whose: Any) -> Judgement:
+    order = value.get("order")
     if order not in (None, "ab", "ba"):
         raise RowError(f"{field}.order", f"expected ab, ba or null, got {order!r:.60}")
     both_bad = _flag(value.get("both_bad"), f"{field}.both_bad")
@@ -474,8 +516,6 @@ def judgement(value: Any, field: str) -> Judgement:
         )
     preferred = preference(value.get("preference"), f"{field}.preference")
     return Judgement(
-        rater=name(value.get("rater"), f"{field}.rater"),
-        kind=kind,
         preference=preferred,
         both_bad=both_bad,
         unparsed_because=_unparsed(value, field, said=preferred is not None or both_bad),
@@ -495,7 +535,33 @@ def judgement(value: Any, field: str) -> Judgement:
             _span(span, f"{field}.evidence[{n}]")
             for n, span in enumerate(items(value.get("evidence") or [], f"{field}.evidence"))
         ),
-        simulated=_flag(value.get("simulated"), f"{field}.simulated"),
+        checks=_checks(value.get("checks"), f"{field}.checks"),
+        **whose,
+    )
+
+
+def adjudications(value: Any) -> tuple[Adjudication, ...]:
+    if value is None:
+        return ()
+    found = tuple(_adjudication(each, f"adjudications[{n}]") for n, each in enumerate(items(value, "adjudications")))
+    if early := [n for n, each in enumerate(found[:-1]) if each.undone]:
+        raise RowError(f"adjudications[{early[0]}].undone", "expected of the last only: the others are replaced by it")
+    return found
+
+
+def _adjudication(value: Any, field: str) -> Adjudication:
+    value = fields_of(value, field, ADJUDICATION_FIELDS)
+    both_bad = _flag(value.get("both_bad"), f"{field}.both_bad")
+    preferred = preference(value.get("preference"), f"{field}.preference")
+    if preferred is None and not both_bad:
+        raise RowError(f"{field}.preference", "expected an integer, or both_bad, got nothing")
+    return Adjudication(
+        name(value.get("adjudicator"), f"{field}.adjudicator"),
+        preferred,
+        both_bad,
+        name(value.get("reason"), f"{field}.reason", most=BECAUSE_CHARS),
+        moment(value.get("decided_at"), f"{field}.decided_at"),
+        _flag(value.get("undone"), f"{field}.undone"),
     )
 
 
@@ -548,6 +614,18 @@ def _ratings(value: Any, field: str) -> dict[str, dict[str, int]]:
         if set(entry) != {"a", "b"}:
             raise RowError(f"{field}.{key}", f"expected a and b, got {', '.join(entry) or 'nothing'}")
     return rated
+
+
+def _checks(value: Any, field: str) -> dict[str, str]:
+    """{a criterion's words: who meets it}."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError(field, f"expected an object of who meets which criterion, got {_kind(value)}")
+    for key, met_by in value.items():
+        if met_by not in MET_BY:
+            raise RowError(f"{field}.{key:.60}", f"expected one of {', '.join(MET_BY)}, got {met_by!r:.60}")
+    return {name(key, f"{field} (a key)", most=CRITERION_CHARS): met_by for key, met_by in value.items()}
 
 
 def _span(value: Any, field: str) -> dict[str, Any]:

@@ -46,7 +46,9 @@ class Judgement(models.Model):
     )
     confidence = models.JSONField(default=dict, db_default={}, help_text='{aspect key, or "overall": 1 to 3}')
     checks = models.JSONField(
-        default=dict, db_default={}, help_text="{criterion id: a, b, both or neither}: who meets it"
+        default=dict,
+        db_default={},
+        help_text="{criterion id, or its words where imported: a, b, both, neither}",
     )
     evidence = models.JSONField(
         default=list,

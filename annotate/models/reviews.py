@@ -8,6 +8,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from .raters import Rater
+
 
 class Flag(models.Model):
     """An annotator says that something is wrong with a comparison; a curator resolves it."""
@@ -129,6 +131,15 @@ class Review(models.Model):
         return self.verdict
 
 
+class AdjudicationQuerySet(models.QuerySet["Adjudication"]):
+    def of(self, rater: Rater) -> AdjudicationQuerySet:
+        """What the person decided in the rater's project, here or where it was imported from."""
+        theirs = Q(rater=rater)
+        if rater.user_id:
+            theirs |= Q(by=rater.user_id, comparison__project=rater.project_id)
+        return self.filter(theirs)
+
+
 class Adjudication(models.Model):
     """An expert's decision on a comparison, with its reason. The current one is its consensus."""
 
@@ -137,13 +148,21 @@ class Adjudication(models.Model):
     preference = models.SmallIntegerField(null=True)
     both_bad = models.BooleanField(default=False)
     reason = models.TextField()
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    rater = models.ForeignKey(
+        "annotate.Rater", null=True, on_delete=models.PROTECT, related_name="+", help_text="whose it is where imported"
+    )
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = AdjudicationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["comparison"], condition=Q(current=True), name="adjudication_one_current"),
+            models.CheckConstraint(
+                condition=Q(by=None, rater__isnull=False) | Q(by__isnull=False, rater=None), name="adjudication_by_one"
+            ),
             models.CheckConstraint(
                 condition=Q(preference=None) | Q(preference__gte=-3, preference__lte=3), name="adjudication_preference"
             ),
@@ -155,3 +174,8 @@ class Adjudication(models.Model):
 
     def __str__(self) -> str:
         return f"{self.preference}"
+
+    @property
+    def adjudicator(self) -> str:
+        """Whose it is, as members of the project read it."""
+        return str(self.by or self.rater)

@@ -122,7 +122,7 @@ def case(comparison: Comparison, user: User) -> Case:
     rows = list(_judgements(comparison))
     said = list(_said(comparison, rows, user, blind))
     of_user = {each.judgement.rater.user_id: each.number for each in said}
-    decisions = list(comparison.adjudications.select_related("by"))
+    decisions = list(comparison.adjudications.select_related("by", "rater"))
     return Case(
         comparison=comparison,
         form=form,

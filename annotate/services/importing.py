@@ -239,14 +239,22 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _check_levels(row: Row, levels: int) -> None:
     """A strength that no form of the project offered would read as certainty that nobody expressed."""
+    for where, value in _strengths(row):
+        if value is not None and abs(value) > levels:
+            raise RowError(where, f"expected {-levels} to {levels}, the project's levels, got {value}")
+
+
+def _strengths(row: Row) -> Iterator[tuple[str, int | None]]:
+    """(field, what it says)"""
+    yield "gold", row.gold
     for n, judgement in enumerate(row.judgements):
-        said = {"preference": judgement.preference, **(judgement.aspects or {})}
-        for name, value in said.items():
-            if value is not None and abs(value) > levels:
-                where = f"judgements[{n}].{name}"
-                raise RowError(where, f"expected {-levels} to {levels}, the project's levels, got {value}")
-    if row.gold is not None and abs(row.gold) > levels:
-        raise RowError("gold", f"expected {-levels} to {levels}, the project's levels, got {row.gold}")
+        at = f"judgements[{n}]"
+        for place, said in ((at, judgement), *((f"{at}.revised[{k}]", old) for k, old in enumerate(judgement.revised))):
+            yield f"{place}.preference", said.preference
+            for name, value in (said.aspects or {}).items():
+                yield f"{place}.{name}", value
+    for n, decision in enumerate(row.adjudications):
+        yield f"adjudications[{n}].preference", decision.preference
 
 
 def _reject(line: int, error: RowError, row: str) -> Reject:

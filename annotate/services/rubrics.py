@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
 
-from annotate.models import Criterion, Form, Rubric
+from annotate.models import Criterion, Form, Judgement, Rubric
 from tiebreak.accounts.models import Project
 from tiebreak.accounts.roles import Can
 from tiebreak.core.errors import Conflict, Invalid, NotAllowed
@@ -108,3 +108,16 @@ def _text(text: str, field: str, most: int) -> str:
 def _may(rubric: Rubric, by: Any) -> None:
     if not rubric.project.allows(by, Can.CURATE):
         raise NotAllowed("Your role does not allow you to change rubrics.", code="role_too_small")
+
+
+def criteria_of(project: Project) -> dict[str, str]:
+    """The words of a project's criteria, of every rubric, by the ids that judgements know them by."""
+    found = Criterion.objects.filter(rubric__project=project).order_by().values_list("pk", "text")
+    return {str(pk): text for pk, text in found}
+
+
+def in_words(judgement: Judgement, criteria: Mapping[str, str]) -> dict[str, str]:
+    """Who meets which criterion, by its words: imported checks are kept so, others by its id."""
+    if judgement.rubric_id is None:
+        return dict(judgement.checks)
+    return {criteria.get(key, key): met_by for key, met_by in judgement.checks.items()}

@@ -7,18 +7,19 @@ take turns; then the rows of comparisons that change, so that nobody answers a t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import BooleanField, F, Func, TextField, Value
+from django.db.models import BooleanField, F, Func, Max, TextField, Value
 from django.utils import timezone
 
 from annotate import formats
 from annotate.formats import Row, RowError
-from annotate.models import Assignment, Comparison, Completion, Form, Judgement, Prompt, Rater
+from annotate.models import Adjudication, Assignment, Comparison, Completion, Form, Judgement, Prompt, Rater
 from annotate.models.assignments import Order
 from annotate.models.raters import WITHDRAWN_NAME, withdrawn_name
 from tiebreak.accounts.models import Project
@@ -28,11 +29,15 @@ from . import lanes
 from .copying import Encoded, insert
 from .lanes import Asks
 from .projects import current_form
+from .pseudonyms import PSEUDONYM, adjudicator_name, public_name
+from .rubrics import criteria_of, in_words
 
 UPDATED: Final = (
     "prompt", "completion_a", "completion_b", "group", "reference", "context", "metadata", "gold", "gold_because",
     "content_sha256", "lane", "priority", "overlap", "import_run", "updated_at",
 )  # fmt: skip
+
+Status = Comparison.Status
 
 RaterKey = tuple[str, str]  # kind, name
 
@@ -67,6 +72,8 @@ class Said(NamedTuple):
     rater_id: int
     repeat: int
     before: Judgement | None
+    revised: tuple[formats.Judgement, ...]
+    """What they said between the two, the first word first."""
 
     @property
     def takes_seat(self) -> bool:
@@ -82,17 +89,18 @@ def write(project: Project, rows: Sequence[Row], *, run: Run | None = None) -> W
     written.unchanged = len(rows) - len(changed)
     old = _lock(project, [row for _, row in changed if row.id in known])
     judged = set(Judgement.objects.filter(comparison__in=old.values()).values_list("comparison_id", flat=True))
+    stored = _Stored(project, old.values())
     raters = _raters_in(project, [row for _, row in changed])
     numbers = lanes.numbers_of(project, (_asks(row) for _, row in changed))
     taken: list[Row] = []
     for position, row in changed:
-        error = _refusal(row, old.get(row.id), judged, raters) or _no_lane(row, numbers)
+        error = _refusal(row, old.get(row.id), judged, raters, stored) or _no_lane(row, numbers)
         if error is None:
             taken.append(row)
         else:
             written.rejected.append((position, error))
     if taken:
-        _store(project, taken, old, _create_raters(project, taken, raters), numbers, run, now, written)
+        _store(project, taken, old, _create_raters(project, taken, raters), numbers, run, now, written, stored)
     return written
 
 
@@ -105,8 +113,9 @@ def _store(
     run: Run | None,
     now: datetime,
     written: Written,
+    stored: _Stored,
 ) -> None:
-    said = _placed(rows, old, raters)
+    said = _placed(rows, old, raters, stored)
     prompts, fresh = _prompts(project, rows, now)
     completions = _completions(rows, prompts, fresh, now)
     form = current_form(project)
@@ -145,6 +154,7 @@ def _store(
     written.updated += len(changed)
     ids |= {key: comparison.pk for key, comparison in old.items()}
     _judge([(ids[row.id], s) for row in rows for s in said[row.id]], now, written)
+    _decide([(ids[row.id], row) for row in rows if row.adjudications], raters, stored, now)
 
 
 # Looking
@@ -162,25 +172,94 @@ def _lock(project: Project, rows: Sequence[Row]) -> dict[str, Comparison]:
     return {c.external_id: c for c in found.select_for_update(of=("self",)).order_by("id")}
 
 
-def _raters_in(project: Project, rows: Iterable[Row]) -> dict[RaterKey, Rater]:
-    """By kind and name; whoever took back what they said, by the name that they had."""
+class _Stored:
+    """What raters and adjudicators have said of comparisons that a batch may change."""
+
+    def __init__(self, project: Project, comparisons: Iterable[Comparison]) -> None:
+        ids = [comparison.pk for comparison in comparisons]
+        said = Judgement.objects.current().filter(comparison__in=ids) if ids else []
+        self.said = {(j.comparison_id, j.rater_id, j.repeat): j for j in said}
+        self.decided: dict[int, list[Adjudication]] = {}
+        decisions = Adjudication.objects.filter(comparison__in=ids).select_related("by", "rater__user").order_by("id")
+        for decision in decisions if ids else ():
+            self.decided.setdefault(decision.comparison_id, []).append(decision)
+        self.project = project
+
+    @cached_property
+    def criteria(self) -> dict[str, str]:
+        return criteria_of(self.project)
+
+    def same(self, place: tuple[int, int, int], said: formats.Judgement) -> bool:
+        """Whether the rater says there what the file says. A time that the file does not tell is no difference."""
+        old = self.said.get(place)
+        if old is None:
+            return False
+        kept = (old.preference, old.both_bad, old.unparsed_because, old.probability_b, old.aspects, tuple(old.reasons))
+        told = (said.preference, said.both_bad, said.unparsed_because, said.probability_b, said.aspects or {},
+                said.reasons)  # fmt: skip
+        timed = said.submitted_at is None or said.submitted_at == old.submitted_at
+        return (
+            kept == told
+            and timed
+            and (old.justification, old.order, old.seconds) == (said.justification, said.order, said.seconds)
+            and {name: getattr(old, name) for name in MARKS} | {"checks": self.in_words(old)} == _marks(said)
+        )
+
+    def in_words(self, judgement: Judgement) -> dict[str, str]:
+        return in_words(judgement, self.criteria) if judgement.checks else {}
+
+    def has(self, comparison: int, told: formats.Adjudication) -> bool:
+        return any(self._decided(each, told) for each in self.decided.get(comparison, ()))
+
+    def _decided(self, old: Adjudication, told: formats.Adjudication) -> bool:
+        kept = (adjudicator_name(old, self.project), old.preference, old.both_bad, old.reason)
+        timed = told.decided_at is None or told.decided_at == old.created_at
+        return timed and kept == (told.adjudicator, told.preference, told.both_bad, told.reason)
+
+    def decided_here(self, comparison: int) -> bool:
+        """Whether somebody with an account here decided it."""
+        return any(each.by_id for each in self.decided.get(comparison, ()))
+
+    def tells_of(self, comparison: int, told: Sequence[formats.Adjudication]) -> bool:
+        """Whether the file tells what was decided here, and nothing else."""
+        decisions = self.decided.get(comparison, [])
+        stands = bool(decisions) and decisions[-1].current
+        return (
+            len(decisions) == len(told) and all(map(self._decided, decisions, told)) and stands == (not told[-1].undone)
+        )
+
+
+def _raters_in(project: Project, rows: Sequence[Row]) -> dict[RaterKey, Rater]:
+    """By kind and name; whoever took back what they said, by the name that they had; members by their pseudonym too."""
     names = {judgement.rater for row in rows for judgement in row.judgements}
+    names |= {decision.adjudicator for row in rows for decision in row.adjudications}
     if not names:
         return {}
     former = {withdrawn_name(project.pk, name): name for name in names}
     found = Rater.objects.filter(project=project, name__in=[*names, *former])
-    return {(rater.kind, former.get(rater.name, rater.name)): rater for rater in found}
+    raters = {(rater.kind, former.get(rater.name, rater.name)): rater for rater in found}
+    if any(PSEUDONYM.fullmatch(name) for name in names):
+        members = Rater.objects.filter(project=project, user__isnull=False).select_related("user")
+        called = {(rater.kind, public_name(rater, project)): rater for rater in members}
+        raters |= {key: rater for key, rater in called.items() if key[1] in names}
+    return raters
 
 
-def _refusal(row: Row, old: Comparison | None, judged: set[int], raters: Mapping[RaterKey, Rater]) -> RowError | None:
+def _refusal(
+    row: Row, old: Comparison | None, judged: set[int], raters: Mapping[RaterKey, Rater], stored: _Stored
+) -> RowError | None:
     """Why a row cannot be stored beside what is there; None where it can."""
     for n, judgement in enumerate(row.judgements):
         rater = raters.get((judgement.kind, judgement.rater))
         if rater and WITHDRAWN_NAME.fullmatch(rater.name):
             return RowError(f"judgements[{n}].rater", f"{judgement.rater!r} took back what they said: leave it out")
         if rater and (rater.user_id or rater.judge_id):
+            if old and stored.same((old.pk, rater.pk, repeats(row.judgements)[n]), judgement):
+                continue
             who = "a member who answers here" if rater.user_id else "a judge that runs here"
             return RowError(f"judgements[{n}].rater", f"expected another name: {judgement.rater!r} is {who}")
+    if error := _not_decided(row, old, raters, stored):
+        return error
     if old is not None and not old.content_sha256:
         return RowError("id", f"{row.id!r} was withdrawn, and its texts were erased: leave it out")
     if old is None or (old.pk not in judged and not old.seats_taken):
@@ -194,6 +273,26 @@ def _refusal(row: Row, old: Comparison | None, judged: set[int], raters: Mapping
         if before != after:
             why = "it is judged already" if old.pk in judged else "an annotator has it before them"
             return RowError(name, f"expected the text that is stored, since {why}; give the new text a new id")
+    return None
+
+
+def _not_decided(
+    row: Row, old: Comparison | None, raters: Mapping[RaterKey, Rater], stored: _Stored
+) -> RowError | None:
+    """Why its decisions cannot be stored. One that was made here is not undone by a file."""
+    if old is not None and row.adjudications:
+        if stored.tells_of(old.pk, row.adjudications):
+            return None
+        if stored.decided_here(old.pk):
+            return RowError("adjudications", "expected none: it was decided here; leave them out")
+    for n, decision in enumerate(row.adjudications):
+        rater = raters.get(("annotator", decision.adjudicator))
+        if rater and WITHDRAWN_NAME.fullmatch(rater.name):
+            why = f"{decision.adjudicator!r} took back what they said: leave it out"
+            return RowError(f"adjudications[{n}].adjudicator", why)
+        if rater and rater.user_id:
+            why = f"expected another name: {decision.adjudicator!r} is a member who answers here"
+            return RowError(f"adjudications[{n}].adjudicator", why)
     return None
 
 
@@ -229,6 +328,7 @@ def _priority(row: Row, old: Comparison | None) -> int:
 def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKey, Rater]) -> dict[RaterKey, int]:
     """Ids of every rater that the rows name; the new ones are made."""
     wanted = {(judgement.kind, judgement.rater) for row in rows for judgement in row.judgements}
+    wanted |= {("annotator", decision.adjudicator) for row in rows for decision in row.adjudications}
     simulated = {(said.kind, said.rater) for row in rows for said in row.judgements if said.simulated}
     new = [
         Rater(project=project, kind=kind, name=name, simulated=(kind, name) in simulated)
@@ -305,19 +405,20 @@ def _completions(
 
 
 def _placed(
-    rows: Iterable[Row], old: Mapping[str, Comparison], raters: Mapping[RaterKey, int]
+    rows: Iterable[Row], old: Mapping[str, Comparison], raters: Mapping[RaterKey, int], stored: _Stored
 ) -> dict[str, list[Said]]:
     """Every judgement that is new or differs from what its rater said before, by the row's id."""
-    current = Judgement.objects.current().filter(comparison__in=[c.pk for c in old.values()]) if old else []
-    before = {(j.comparison_id, j.rater_id, j.repeat): j for j in current}
     placed: dict[str, list[Said]] = {}
     for row in rows:
         at = old[row.id].pk if row.id in old else 0
         said = []
         for judgement, repeat in zip(row.judgements, repeats(row.judgements), strict=True):
-            rater = raters[judgement.kind, judgement.rater]
-            said.append(Said(judgement, rater, repeat, before.get((at, rater, repeat))))
-        placed[row.id] = [s for s in said if s.before is None or not _same(s.before, s.judgement)]
+            place = (at, raters[judgement.kind, judgement.rater], repeat)
+            if not stored.same(place, judgement):
+                known = [n for n, told in enumerate(judgement.revised, 1) if stored.same(place, told)]
+                between = judgement.revised[max(known, default=0) :]
+                said.append(Said(judgement, place[1], repeat, stored.said.get(place), between))
+        placed[row.id] = said
     return placed
 
 
@@ -332,19 +433,6 @@ def repeats(judgements: Iterable[formats.Judgement]) -> list[int]:
         numbers.append(2 * seen[key] + b_first if is_judge else seen[key])
         seen[key] += 1
     return numbers
-
-
-def _same(old: Judgement, said: formats.Judgement) -> bool:
-    """Whether a stored judgement says what the file says. A time that the file does not tell is no difference."""
-    kept = (old.preference, old.both_bad, old.unparsed_because, old.probability_b, old.aspects, tuple(old.reasons))
-    told = (said.preference, said.both_bad, said.unparsed_because, said.probability_b, said.aspects or {}, said.reasons)
-    timed = said.submitted_at is None or said.submitted_at == old.submitted_at
-    return (
-        kept == told
-        and timed
-        and (old.justification, old.order, old.seconds) == (said.justification, said.order, said.seconds)
-        and {name: getattr(old, name) for name in ("ratings", "confidence", "evidence")} == _marks(said)
-    )
 
 
 def _seats(row: Row, old: Comparison | None, said: Mapping[str, list[Said]], overlap: int) -> int:
@@ -371,35 +459,88 @@ def _judge(said: Sequence[tuple[int, Said]], now: datetime, written: Written) ->
     places = [(comparison, s.rater_id, s.repeat) for comparison, s in seated]
     seats = dict(zip(places, insert(Assignment, assignments), strict=True))
     Judgement.objects.filter(pk__in=[s.before.pk for _, s in said if s.before]).update(current=False)
-    judgements = [_judgement(place, s, seats.get((place, s.rater_id, s.repeat)), now) for place, s in said]
-    if any(any(_marks(s.judgement).values()) for _, s in said):  # few files have them: the others need not write them
-        judgements = [made | _marks(s.judgement) for made, (_, s) in zip(judgements, said, strict=True)]
-    insert(Judgement, judgements)
+    spoken = [
+        (told, made)
+        for place, s in said
+        for told, made in _judgements(place, s, seats.get((place, s.rater_id, s.repeat)), now)
+    ]
+    marked = any(any(_marks(told).values()) for told, _ in spoken)  # few files are: the others need not write the marks
+    insert(Judgement, [made | _marks(told) if marked else made for told, made in spoken])
     written.judgements_created += sum(s.before is None for _, s in said)
     written.judgements_revised += sum(s.before is not None for _, s in said)
 
 
+MARKS: Final = ("ratings", "confidence", "evidence")
+
+
 def _marks(told: formats.Judgement) -> dict[str, Any]:
     """What a form may ask beside the preference."""
-    return {"ratings": told.ratings or {}, "confidence": told.confidence or {}, "evidence": list(told.evidence)}
-
-
-def _judgement(comparison: int, said: Said, seat: int | None, now: datetime) -> dict[str, Any]:
-    told, before = said.judgement, said.before
     return {
-        "comparison_id": comparison,
-        "rater_id": said.rater_id,
-        "assignment_id": before.assignment_id if before else seat,
-        "repeat": said.repeat,
-        "revision": before.revision + 1 if before else 1,
-        "preference": told.preference,
-        "both_bad": told.both_bad,
-        "unparsed_because": told.unparsed_because,
-        "probability_b": told.probability_b,
-        "aspects": told.aspects or {},
-        "reasons": list(told.reasons),
-        "justification": told.justification,
-        "order": told.order,
-        "seconds": told.seconds,
-        "submitted_at": told.submitted_at or now,
+        "ratings": told.ratings or {},
+        "confidence": told.confidence or {},
+        "evidence": list(told.evidence),
+        "checks": told.checks or {},
     }
+
+
+def _judgements(
+    comparison: int, said: Said, seat: int | None, now: datetime
+) -> Iterator[tuple[formats.Judgement, dict[str, Any]]]:
+    """What the rater says, after what they said before it."""
+    before = said.before
+    for n, told in enumerate((*said.revised, said.judgement), before.revision + 1 if before else 1):
+        made = {
+            "comparison_id": comparison,
+            "rater_id": said.rater_id,
+            "assignment_id": before.assignment_id if before else seat,
+            "repeat": said.repeat,
+            "revision": n,
+            "current": told is said.judgement,
+            "preference": told.preference,
+            "both_bad": told.both_bad,
+            "unparsed_because": told.unparsed_because,
+            "probability_b": told.probability_b,
+            "aspects": told.aspects or {},
+            "reasons": list(told.reasons),
+            "justification": told.justification,
+            "order": told.order,
+            "seconds": told.seconds,
+            "submitted_at": told.submitted_at or now,
+        }
+        yield told, made
+
+
+# Decisions
+
+
+def _decide(rows: Sequence[tuple[int, Row]], raters: Mapping[RaterKey, int], stored: _Stored, now: datetime) -> None:
+    """Store decisions beside the ids of their comparisons. The last of a row stands: its comparison is settled."""
+    rows = [(pk, row) for pk, row in rows if not stored.tells_of(pk, row.adjudications)]
+    if not rows:
+        return
+    ids = [pk for pk, _ in rows]
+    Adjudication.objects.filter(comparison__in=ids, current=True).update(current=False)
+    fresh = [(pk, told) for pk, row in rows for told in row.adjudications if not stored.has(pk, told)]
+    insert(
+        Adjudication,
+        [
+            {
+                "comparison_id": pk,
+                "rater_id": raters["annotator", told.adjudicator],
+                "by_id": None,
+                "current": False,
+                "preference": told.preference,
+                "both_bad": told.both_bad,
+                "reason": told.reason,
+                "created_at": told.decided_at or now,
+            }
+            for pk, told in fresh
+        ],
+    )
+    standing = [pk for pk, row in rows if not row.adjudications[-1].undone]
+    last = Adjudication.objects.filter(comparison__in=standing).order_by().values("comparison").annotate(last=Max("pk"))
+    Adjudication.objects.filter(pk__in=last.values("last")).update(current=True)
+    undone = {pk for pk in ids if any(each.current for each in stored.decided.get(pk, ()))} - set(standing)
+    waiting = Comparison.objects.filter(pk__in=standing, status__in=[Status.OPEN, Status.DISPUTED])
+    waiting.update(status=Status.SETTLED)
+    Comparison.objects.filter(pk__in=undone, status=Status.SETTLED).update(status=Status.OPEN)

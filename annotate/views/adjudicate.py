@@ -269,17 +269,20 @@ def _judgement(said: Said) -> dict[str, Any]:
         "words": _("unreadable") if row.unparsed_because else _words(row.preference, row.both_bad, levels),
         "details": list(_details(row, levels)),
         "evidence": [(str(span["side"]).upper(), span["exact"]) for span in row.evidence],
-        "checks": [
-            (criterion.text, MET_BY[row.checks[str(criterion.pk)]])
-            for criterion in (row.rubric.criteria.all() if row.rubric else ())
-            if row.checks.get(str(criterion.pk)) in MET_BY
-        ],
+        "checks": [(words, MET_BY[by]) for words, by in _checks(row) if by in MET_BY],
         "order": (row.order or "")[:1].upper(),
         "before": [
             {"row": old, "words": _words(old.preference, old.both_bad, old.form.levels if old.form else MAX_LEVELS)}
             for old in said.before
         ],
     }
+
+
+def _checks(row: Judgement) -> list[tuple[str, str]]:
+    """Criteria in words, in their rubric's order, and who meets them. Imported checks have the words alone."""
+    if row.rubric is None:
+        return list(row.checks.items())
+    return [(c.text, row.checks[str(c.pk)]) for c in row.rubric.criteria.all() if str(c.pk) in row.checks]
 
 
 def _details(row: Judgement, levels: int) -> Iterator[tuple[str, str]]:

@@ -35,8 +35,6 @@ from . import tracing
 from .describing import Outcome, describe
 from .evaluation_sets import contamination_of, named
 from .material import Material
-from .material import pseudonym as pseudonym
-from .material import public_name as public_name
 from .spooling import FileSpool
 from .words import told
 from .writing import Writer, reasons

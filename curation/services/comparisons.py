@@ -1,8 +1,9 @@
 """A project's comparisons as import rows: what goes out comes in again, into an empty project, without loss.
 
-Texts, generators, gold, metadata, needs, and what each rater says now, with order, time, aspects and marks. Not in a
-row, and so not carried: revised judgements, adjudications, the state of the queue, checks by a rubric's criteria.
-People who sign in appear under the pseudonym that they have in versions; withdrawn comparisons stay behind.
+Texts, generators, gold, metadata, needs, what each rater says and said before, with order, time, aspects, marks and
+checks, and what adjudicators decided. How the work is set up (form, guidelines, rubrics) and what is under way (seats,
+drafts, reviews, flags) is not of a row. People who sign in appear under the pseudonym that they have in versions;
+withdrawn comparisons stay behind.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
-from annotate.models import Comparison, Completion, Judgement, Lane, Prompt, Rater
+from annotate.models import Adjudication, Comparison, Completion, Judgement, Lane, Prompt, Rater
 from annotate.models.assignments import Order
+from annotate.services.pseudonyms import adjudicator_name, public_name
+from annotate.services.rubrics import criteria_of, in_words
 from curation.exports.files import ndjson_line
 from tiebreak.accounts.models import Project
 from tiebreak.core.errors import Unavailable
-
-from .material import public_name
 
 CHUNK = 500
 
@@ -40,14 +41,18 @@ def left_behind(project: Project) -> int:
 def lines(project: Project, *, skip: int = 0) -> Iterator[bytes]:
     """Rows as NDJSON lines, streamed in flat memory, after `skip` lines. A row tells only what there is."""
     lanes = {lane.number: lane for lane in Lane.objects.filter(project=project)}
-    current = Judgement.objects.current().select_related("rater__user")
+    criteria = criteria_of(project)
+    said = Judgement.objects.select_related("rater__user").order_by("revision")
+    decided = Adjudication.objects.select_related("by", "rater__user").order_by("id")
     comparisons = (
         found(project)
         .select_related("prompt", "completion_a", "completion_b")
-        .prefetch_related(Prefetch("judgements", current, to_attr="said"))
+        .prefetch_related(
+            Prefetch("judgements", said, to_attr="said"), Prefetch("adjudications", decided, to_attr="decided")
+        )
     )
     for comparison in comparisons[skip:].iterator(chunk_size=CHUNK):
-        yield ndjson_line(_row(comparison, lanes.get(comparison.lane), project))
+        yield ndjson_line(_row(comparison, lanes.get(comparison.lane), project, criteria))
 
 
 def write(project: Project, path: Path) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def write(project: Project, path: Path) -> dict[str, Any]:
     return {"project": project.slug, "rows": rows, "sha256": digest.hexdigest(), "file": str(path)}
 
 
-def _row(comparison: Comparison, lane: Lane | None, project: Project) -> dict[str, Any]:
+def _row(comparison: Comparison, lane: Lane | None, project: Project, criteria: Mapping[str, str]) -> dict[str, Any]:
     texts: dict[str, Any] = {"id": comparison.external_id, "prompt": _turns(comparison.prompt)}
     for side, completion in (("a", comparison.completion_a), ("b", comparison.completion_b)):
         texts[f"completion_{side}"] = _turns(completion)
@@ -86,7 +91,8 @@ def _row(comparison: Comparison, lane: Lane | None, project: Project) -> dict[st
         "skills": lane.skills if lane else [],
         "language": lane.language if lane else "",
         "priority": comparison.priority or None,
-        "judgements": _said(comparison, project),
+        "judgements": _said(comparison, project, criteria),
+        "adjudications": _decided(comparison, project),
     }
     return {**texts, "group": comparison.group, **_known(known), **_there(more)}
 
@@ -107,11 +113,34 @@ def _turns(text: Prompt | Completion) -> str | list[dict[str, str]]:
     return messages[0]["content"] if text.is_text else messages
 
 
-def _said(comparison: Comparison, project: Project) -> list[dict[str, Any]]:
+def _said(comparison: Comparison, project: Project, criteria: Mapping[str, str]) -> list[dict[str, Any]]:
     """By rater and reading: the order does not depend on who answered first, nor on a database's collation."""
     said: list[Judgement] = comparison.said  # type: ignore[attr-defined]  # prefetched by `lines`
-    named = [(public_name(judgement.rater, project), judgement) for judgement in said]
-    return [_judgement(name, judgement) for name, judgement in sorted(named, key=_place)]
+    before: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for judgement in said:
+        if not judgement.current:
+            before.setdefault((judgement.rater_id, judgement.repeat), []).append(_judgement(judgement, criteria))
+    named = [(public_name(judgement.rater, project), judgement) for judgement in said if judgement.current]
+    told = []
+    for name, judgement in sorted(named, key=_place):
+        whose = {"rater": name, "kind": judgement.rater.kind}
+        more = {
+            "simulated": judgement.rater.simulated,
+            "revised": before.get((judgement.rater_id, judgement.repeat)),
+        }
+        told.append(whose | _judgement(judgement, criteria) | _there(more))
+    return told
+
+
+def _decided(comparison: Comparison, project: Project) -> list[dict[str, Any]]:
+    """In their order: the last one stands, where it was not undone."""
+    decisions: list[Adjudication] = comparison.decided  # type: ignore[attr-defined]  # prefetched by `lines`
+    return [
+        {"adjudicator": adjudicator_name(each, project), "preference": each.preference, "reason": each.reason}
+        | {"decided_at": _moment(each.created_at)}
+        | _there({"both_bad": each.both_bad, "undone": each is decisions[-1] and not each.current})
+        for each in decisions
+    ]
 
 
 def _place(named: tuple[str, Judgement]) -> tuple[str, str, bool, int]:
@@ -121,8 +150,8 @@ def _place(named: tuple[str, Judgement]) -> tuple[str, str, bool, int]:
     return judgement.rater.kind, name, b_first, judgement.repeat
 
 
-def _judgement(name: str, judgement: Judgement) -> dict[str, Any]:
-    told = {"rater": name, "kind": judgement.rater.kind, "preference": judgement.preference}
+def _judgement(judgement: Judgement, criteria: Mapping[str, str]) -> dict[str, Any]:
+    """What was said, without whose it is."""
     times = {"seconds": judgement.seconds, "probability_b": judgement.probability_b}
     more = {
         "both_bad": judgement.both_bad,
@@ -130,14 +159,14 @@ def _judgement(name: str, judgement: Judgement) -> dict[str, Any]:
         "aspects": judgement.aspects,
         "ratings": judgement.ratings,
         "confidence": judgement.confidence,
+        "checks": in_words(judgement, criteria),
         "evidence": judgement.evidence,
         "reasons": judgement.reasons,
         "justification": judgement.justification,
         "order": judgement.order,
-        "simulated": judgement.rater.simulated,
         "submitted_at": _moment(judgement.submitted_at),
     }
-    return {**told, **_known(times), **_there(more)}
+    return {"preference": judgement.preference} | _known(times) | _there(more)
 
 
 def _moment(when: datetime) -> str:

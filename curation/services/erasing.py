@@ -79,7 +79,9 @@ def silence_rater(rater: Rater) -> list[int]:
     Rater.objects.filter(pk=rater.pk, paused_at=None).update(paused_at=now)
     Rater.objects.filter(pk=rater.pk).update(paused_because=GONE)
     list(Assignment.objects.filter(rater=rater).order_by("comparison_id").select_for_update().values_list("pk"))
-    decided = _silence_member(rater.project, rater.user) if rater.user_id else []
+    decided = _silence_decisions(rater)
+    if rater.user_id:
+        _silence_member(rater.project, rater.user)
     Judgement.objects.filter(rater=rater).update(
         current=False, preference=None, both_bad=False, unparsed_because=GONE, probability_b=None, aspects={},
         ratings={}, confidence={}, checks={}, evidence=[], reasons=[], justification="", assignment=None, key=None,
@@ -97,16 +99,19 @@ def silence_rater(rater: Rater) -> list[int]:
     return decided
 
 
-def _silence_member(project: Project, user: Any) -> list[int]:
-    """What a member said beside judging, and their place as an annotator. Returns what they had decided."""
+def _silence_decisions(rater: Rater) -> list[int]:
+    """Returns the comparisons whose decision stood."""
+    theirs = Adjudication.objects.of(rater)
+    decided = list(theirs.filter(current=True).values_list("comparison_id", flat=True))
+    theirs.update(current=False, reason=GONE)
+    return decided
+
+
+def _silence_member(project: Project, user: Any) -> None:
+    """What a member said beside judging and deciding, and their place as an annotator."""
     Comment.objects.filter(project=project, author=user).delete()
-    decisions = Adjudication.objects.filter(comparison__project=project, by=user, current=True)
-    decided = list(decisions.values_list("comparison_id", flat=True))
-    decisions.update(current=False, reason=GONE)
-    Adjudication.objects.filter(comparison__project=project, by=user).update(reason=GONE)
     Membership.objects.filter(project=project, user=user, role__in=[Role.ANNOTATOR, Role.ADJUDICATOR]).delete()
     IdempotentResponse.objects.filter(user=user).delete()
-    return decided
 
 
 def reopen_unsaid(comparisons: QuerySet[Comparison], *, by: Any) -> int:
@@ -143,8 +148,7 @@ def erase_rater(rater: Rater) -> None:
             theirs = "actor_id = %s AND (target_type = ANY (%s) OR verb = 'comparison.adjudicated')"
             cursor.execute(_EVENTS + theirs, [WORDS, rater.project_id, rater.user_id, THEIRS])
             cursor.execute(_UNNAMED, [rater.project_id, rater.user_id, THEIRS])
-    if rater.user_id:
-        Adjudication.objects.filter(comparison__project=rater.project_id, by=rater.user_id).delete()
+    Adjudication.objects.of(rater).delete()
     Rater.objects.filter(pk=rater.pk).update(
         name=alias, user=None, skills=[], languages=[], daily_quota=None, practised_at=None, qualified_at=None
     )

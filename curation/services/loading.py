@@ -232,7 +232,7 @@ def pairs_of(project: Project, comparisons: Ints) -> Pairs | None:
 
 def decisions_of(project: Project, ids: Sequence[int] | None = None) -> dict[int, Adjudication]:
     """What adjudicators decided and stands, by comparison; of those that are not withdrawn."""
-    rows = Adjudication.objects.filter(comparison__project=project, current=True).select_related("by")
+    rows = Adjudication.objects.filter(comparison__project=project, current=True).select_related("by", "rater__user")
     if ids is not None:
         rows = rows.filter(comparison__in=ids)
     return {row.comparison_id: row for row in rows.exclude(comparison__status="withdrawn")}

@@ -7,7 +7,6 @@ comparison's texts are read when it is its turn.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +17,7 @@ import orjson
 from django.db import connection
 
 from annotate.models import Adjudication, Rater
+from annotate.services.pseudonyms import adjudicator_name, public_name
 from curation.exports.candidates import Candidate, Decision, Treatment
 from curation.exports.deidentify import Raters
 from curation.exports.facts import RaterFacts
@@ -196,8 +196,7 @@ class Material:
         return (round(a, 6), round(tie, 6), round(b, 6)), round(float(self.strength[place]), 6)
 
     def _decision(self, decided: Adjudication) -> Decision:
-        name = pseudonym("adjudicator", decided.by.username, self.project)
-        return Decision(name, decided.preference, decided.both_bad)
+        return Decision(adjudicator_name(decided, self.project), decided.preference, decided.both_bad)
 
     def _votes(self, start: int, stop: int) -> tuple[list[VoteRow], dict[str, Any]]:
         """One vote a rater of these judgements of one comparison, and their ids.
@@ -293,16 +292,3 @@ def _order(project: Project, ids: Sequence[int] | None) -> Ints:
     given: dict[str, Any] = {"project": project.pk} | ({} if ids is None else {"ids": list(ids)})
     found: Ints = loading.read(IDS.format(some=some), {"id": "int8"}, given)["id"].copy()
     return found
-
-
-def public_name(rater: Rater, project: Project) -> str:
-    """How a rater is called in a version: imported names as they came, people who sign in under a pseudonym."""
-    if rater.user is None:
-        return rater.name
-    return pseudonym("annotator", rater.user.username, project)
-
-
-def pseudonym(role: str, username: str, project: Project) -> str:
-    """The same for one person in one project, whatever they do there."""
-    digest = hashlib.sha256(f"{project.slug}/{username}".encode()).hexdigest()
-    return f"{role}-{digest[:10]}"

@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from annotate.models import Adjudication, Judgement, Rater
 from annotate.models.raters import withdrawn_name
+from annotate.services.pseudonyms import pseudonym, public_name
 from curation.exports.card import cell
 from curation.exports.files import ndjson_line
 from curation.exports.schema import SCHEMA
@@ -38,8 +39,6 @@ from tiebreak.core.models import record
 from tiebreak.runs import store
 from tiebreak.runs.ledger import Execution
 from tiebreak.runs.models import Artifact, Run, RunArtifact
-
-from .material import pseudonym, public_name
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 1 << 24
@@ -112,8 +111,7 @@ def _rows(withdrawal: Withdrawal) -> QuerySet[DatasetRow]:
     if withdrawal.rater is None:
         return DatasetRow.objects.filter(comparison=withdrawal.comparison_id)
     said = Q(comparison__in=Judgement.objects.filter(rater=withdrawal.rater).values("comparison"))
-    if withdrawal.rater.user_id:
-        said |= Q(comparison__in=Adjudication.objects.filter(by=withdrawal.rater.user_id).values("comparison"))
+    said |= Q(comparison__in=Adjudication.objects.of(withdrawal.rater).values("comparison"))
     return DatasetRow.objects.filter(said)
 
 
@@ -158,7 +156,7 @@ class _Heard:
     def __init__(self, version: DatasetVersion, rater: Rater, rows: Sequence[DatasetRow]) -> None:
         self.version, self.rater, project = version, rater, version.dataset.project
         self.name = public_name(rater, project)
-        self.adjudicator = pseudonym("adjudicator", rater.user.username, project) if rater.user else ""
+        self.adjudicator = pseudonym("adjudicator", rater.user.username, project) if rater.user else rater.name
         told = (version.recipe.get("deidentify") or {}).get("raters", "as-imported")
         self.named = told == "as-imported"
         self.raters: dict[int, Rater] = {}
@@ -175,8 +173,8 @@ class _Heard:
         gone = self.version.tombstones.filter(position__in=[row.position for row in rows], withdrawal__kind="rater")
         self.taken = {(p, r) for p, r in gone.values_list("position", "withdrawal__rater") if r is not None}
         decisions = [row.lineage.get("adjudication") for row in rows]
-        mine = Adjudication.objects.filter(pk__in=[pk for pk in decisions if pk], by=self.rater.user_id)
-        self.decided = set(mine.values_list("pk", flat=True)) if self.rater.user_id else set()
+        mine = Adjudication.objects.of(self.rater).filter(pk__in=[pk for pk in decisions if pk])
+        self.decided = set(mine.values_list("pk", flat=True))
 
     def edit(self, row: DatasetRow) -> Edit | None:
         """None where they are not heard in the row."""
@@ -206,7 +204,7 @@ class _Heard:
         if "adjudicated_by" not in native:
             return False
         if self.named:
-            return bool(self.adjudicator) and native["adjudicated_by"] == self.adjudicator
+            return bool(native["adjudicated_by"] == self.adjudicator)
         return row.lineage.get("adjudication") in self.decided
 
 

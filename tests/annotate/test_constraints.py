@@ -153,6 +153,7 @@ REFUSED: Final[dict[str, Violation]] = {
     "review_answered_was_returned": lambda w: change(w.review, answered_at=timezone.now()),
     "annotate.Review.judgement": lambda w: again(w.review, judgement=w.judgement),
     "adjudication_one_current": lambda w: again(w.decision),
+    "adjudication_by_one": lambda w: change(w.decision, by=None),
     "adjudication_preference": lambda w: change(w.decision, preference=4),
     "adjudication_decides": lambda w: change(w.decision, preference=None),
     "adjudication_has_reason": lambda w: change(w.decision, reason=""),

@@ -12,10 +12,11 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from annotate.models import Comparison, Form, Judgement, Rater
-from annotate.services import importing
+from annotate.models import Adjudication, Comparison, Form, Judgement, Rater
+from annotate.services import importing, reviewing
 from annotate.services.projects import create_project
-from curation.services import building, comparisons
+from curation.models import DatasetRow
+from curation.services import building, comparisons, withdrawing
 from tests.build import (
     make_comparison,
     make_judge,
@@ -23,6 +24,7 @@ from tests.build import (
     make_judgements,
     make_member,
     make_project,
+    make_rubric,
     make_token,
 )
 from tiebreak.accounts.models import Project
@@ -59,11 +61,20 @@ RICH: dict[str, Any] = {
             "reasons": ["wrong", "rude"], "justification": " kept as it is \n",
             "ratings": {"tone": {"a": 1, "b": 5}}, "confidence": {"overall": 3},
             "evidence": [{"side": "b", "exact": "日本", "start": 0, "end": 2}],
+            "checks": {"Says two.": "both", "Is polite.": "b"},
+            "revised": [
+                {"preference": 3, "order": "ba", "submitted_at": "2026-03-01T11:58:00+02:00", "justification": "first"},
+                {"preference": None, "both_bad": True, "submitted_at": "2026-03-01T11:59:00+02:00"},
+            ],
         },
         {"rater": "Ann", "kind": "annotator", "preference": 1, "order": "ab", "simulated": True},
         {"rater": "bob", "kind": "annotator", "preference": None, "both_bad": True},
         {"rater": "gpt", "kind": "judge", "preference": 1, "order": "ba", "probability_b": 0.0},
         {"rater": "gpt", "kind": "judge", "preference": None, "order": "ab", "unparsed_because": "no verdict"},
+    ],
+    "adjudications": [
+        {"adjudicator": "Eve", "preference": 1, "reason": "b is right", "decided_at": "2026-03-02T10:00:00Z"},
+        {"adjudicator": "Ann", "preference": None, "both_bad": True, "reason": "neither", "undone": True},
     ],
 }  # fmt: skip
 MANY = {
@@ -93,18 +104,23 @@ def test_an_export_imported_into_an_empty_project_exports_the_same_bytes() -> No
     rich, *others = map(json.loads, once.splitlines())
     assert len(others) == 3
     for key, value in RICH.items():
-        if key not in ("judgements", "skills", "language"):
+        if key not in ("judgements", "adjudications", "skills", "language"):
             assert rich[key] == value, key
     assert (rich["skills"], rich["language"]) == (["latin", "law"], "pt-BR")
     said = {(j["rater"], j.get("order")): j for j in rich["judgements"]}
     ann = said["Ann", "ba"]
     for key, value in RICH["judgements"][0].items():
-        if key != "submitted_at":
+        if key not in ("submitted_at", "revised"):
             assert ann[key] == value, key
     assert ann["submitted_at"] == "2026-03-01T10:00:00.000123Z"
     assert said["gpt", "ba"]["probability_b"] == 0.0
     assert said["gpt", "ab"]["unparsed_because"] == "no verdict"
     assert said["bob", None]["both_bad"] is True
+    assert [(r["preference"], r.get("justification")) for r in ann["revised"]] == [(3, "first"), (None, None)]
+    assert ann["revised"][1]["submitted_at"] == "2026-03-01T09:59:00Z"
+    decided = [{k: v for k, v in each.items() if k != "decided_at"} for each in rich["adjudications"]]
+    assert decided == [{k: v for k, v in each.items() if k != "decided_at"} for each in RICH["adjudications"]]
+    assert rich["adjudications"][0]["decided_at"] == "2026-03-02T10:00:00Z"
 
 
 def test_what_is_stored_of_a_second_import_is_what_is_stored_of_the_first() -> None:
@@ -124,6 +140,13 @@ def test_what_is_stored_of_a_second_import_is_what_is_stored_of_the_first() -> N
         for p in (first, second)
     ]
     assert kept[0] == kept[1]
+    ann = [j for j in kept[0] if j["order"] == "ba" and j["justification"]]
+    assert [(j["revision"], j["current"], j["preference"]) for j in ann] == [(1, False, 3), (3, True, -2)]
+    decided = [
+        [vars_of(a, {"id", "comparison_id", "rater_id"}) for a in Adjudication.objects.filter(comparison__project=p)]
+        for p in (first, second)
+    ]
+    assert decided[0] == decided[1]
 
 
 def vars_of(row: Any, ignored: set[str]) -> dict[str, Any]:
@@ -177,13 +200,175 @@ def test_a_version_of_what_came_in_again_is_the_version_of_what_went_out(method:
     assert there.slug == "there"
 
 
-def test_revised_judgements_and_withdrawn_comparisons_stay_behind() -> None:
+def test_what_was_said_before_goes_along_and_withdrawn_comparisons_stay_behind() -> None:
     project = imported("first", json.dumps(RICH).encode())
     make_comparison(project, "gone", status="withdrawn")
     changed = {**RICH, "judgements": [{"rater": "bob", "kind": "annotator", "preference": 1}]}
     importing.import_stream(project, io.BytesIO(json.dumps(changed).encode()))
-    (row,) = map(json.loads, exported(project).splitlines())
-    assert [j["preference"] for j in row["judgements"] if j["rater"] == "bob"] == [1]
+    once = exported(project)
+    (row,) = map(json.loads, once.splitlines())
+    (bob,) = (j for j in row["judgements"] if j["rater"] == "bob")
+    assert (bob["preference"], [(r["preference"], r["both_bad"]) for r in bob["revised"]]) == (1, [(None, True)])
+    assert exported(imported("second", once)) == once
+
+
+def one_row(**fields: Any) -> bytes:
+    return json.dumps({"id": "1", "prompt": "p", "completion_a": "a", "completion_b": "b", **fields}).encode()
+
+
+def said(preference: int, *before: int) -> dict[str, Any]:
+    revised = [{"preference": each} for each in before]
+    return {"rater": "r", "kind": "annotator", "preference": preference, "revised": revised}
+
+
+@pytest.mark.parametrize(
+    ("stored", "told", "revisions"),
+    [
+        (said(1), said(-1, 1), [1, -1]),
+        (said(1), said(-1, 2, 1, 3), [1, 3, -1]),  # what came before what is stored is not asked for again
+        (said(1), said(-1, 2), [1, 2, -1]),
+        (said(1, 2), said(1, 3), [2, 1]),  # says the same now
+    ],
+)
+def test_a_row_that_comes_again_brings_what_was_said_since(
+    stored: dict[str, Any], told: dict[str, Any], revisions: list[int]
+) -> None:
+    project = imported("first", one_row(judgements=[stored]))
+    importing.import_stream(project, io.BytesIO(one_row(judgements=[told])))
+    found = Judgement.objects.filter(comparison__project=project).order_by("revision")
+    assert [j.preference for j in found] == revisions
+    assert [j.current for j in found] == [False] * (len(revisions) - 1) + [True]
+    assert len({j.assignment_id for j in found}) == 1  # one seat, however often they change their mind
+
+
+def test_what_people_did_here_goes_elsewhere_and_comes_again_without_a_change() -> None:
+    """A revised judgement, checks by a rubric of this project, decisions by members: all by the names of versions."""
+    project = imported("here", one_row() + b"\n" + one_row(id="2"))
+    decided, undone = project.comparisons.order_by("external_id")
+    member, eve = make_member(project, Role.ANNOTATOR, name="ada"), make_member(project, Role.CURATOR, name="eve")
+    rubric = make_rubric(project, criteria=2)
+    first, second = rubric.criteria.all()
+    person = Rater.objects.create(project=project, kind="annotator", name="ada", user=member)
+    first_word = make_judgement(decided, person, -1, current=False)
+    Judgement.objects.create(
+        comparison=decided,
+        rater=person,
+        assignment=first_word.assignment,
+        revision=2,
+        preference=2,
+        rubric=rubric,
+        checks={str(first.pk): "a", str(second.pk): "neither"},
+    )
+    reviewing.adjudicate(decided, -1, False, "checked it", by=eve)
+    reviewing.reopen(reviewing.adjudicate(undone, 0, True, "for now", by=eve).comparison, by=eve)
+    once = exported(project)
+    assert not any(name in once for name in (b"ada", b"eve"))
+    (judgement,) = json.loads(once.splitlines()[0])["judgements"]
+    assert judgement["checks"] == {first.text: "a", second.text: "neither"}
+
+    there = imported("there", once)
+    assert exported(there) == once
+    assert dict(there.comparisons.values_list("external_id", "status")) == {"1": "settled", "2": "open"}
+    stored = [list(model.objects.order_by("id").values()) for model in (Judgement, Adjudication)]
+    for project_again in (project, there):
+        report = importing.import_stream(project_again, io.BytesIO(once), filename="again.jsonl")
+        assert (report.rejected, report.judgements_created, report.judgements_revised) == (0, 0, 0)
+        assert exported(project_again) == once
+    assert stored == [list(model.objects.order_by("id").values()) for model in (Judgement, Adjudication)]
+
+
+def test_a_version_of_decisions_that_came_in_again_is_the_version_of_what_went_out() -> None:
+    project = make_project("here", overlap=3)
+    eve = make_member(project, Role.CURATOR, name="eve")
+    for i in range(12):
+        comparison = make_comparison(project, f"c{i:02d}", prompt=f"which {i}?", a=f"yes {i}", b=f"no {i}")
+        make_judgements(comparison, "AAB")
+        if i % 3 == 0:
+            reviewing.adjudicate(comparison, 2, False, f"because {i}", by=eve)
+    imported("there", exported(project))
+    versions = []
+    for slug in ("here", "there"):
+        started = building.start(f"set-{slug}", Project.objects.get(slug=slug), {}, by=None, wake=False)
+        ledger.execute(started.run_id or 0)
+        started.refresh_from_db()
+        versions.append((started.rows_sha256, started.counts))
+    assert versions[0] == versions[1]
+    row = DatasetRow.objects.filter(version__dataset__name="set-there").order_by("position").first()
+    assert row is not None
+    assert row.row["adjudicated_by"].startswith("adjudicator-")
+
+
+def decision(preference: int, **fields: Any) -> dict[str, Any]:
+    return {"adjudicator": "Eve", "preference": preference, "reason": "seen", **fields}
+
+
+def test_an_imported_decision_settles_and_what_undoes_it_opens_again() -> None:
+    project = imported("first", one_row(adjudications=[decision(1)]))
+    comparison = Comparison.objects.get(project=project)
+    assert (comparison.status, comparison.adjudications.get().adjudicator) == ("settled", "Eve")
+    importing.import_stream(project, io.BytesIO(one_row(adjudications=[decision(1), decision(-1)])))
+    assert [(a.preference, a.current) for a in comparison.adjudications.order_by("id")] == [(1, False), (-1, True)]
+    undone = [decision(1), decision(-1, undone=True)]
+    importing.import_stream(project, io.BytesIO(one_row(adjudications=undone)))
+    comparison.refresh_from_db()
+    assert (comparison.status, comparison.adjudications.filter(current=True).count()) == ("open", 0)
+    assert comparison.adjudications.count() == 2
+    importing.import_stream(project, io.BytesIO(one_row(gold=1)))  # says nothing of decisions: none goes
+    assert comparison.adjudications.count() == 2
+
+
+def test_a_file_does_not_undo_what_was_decided_here() -> None:
+    project = imported("first", one_row())
+    comparison = Comparison.objects.get(project=project)
+    reviewing.adjudicate(comparison, 1, False, "mine", by=make_member(project, Role.CURATOR, name="eve"))
+    report = importing.import_stream(project, io.BytesIO(one_row(adjudications=[decision(-1)])))
+    assert report.first_rejects[0]["field"] == "adjudications"
+    assert comparison.adjudications.get().preference == 1
+
+
+def test_whoever_took_back_what_they_decided_elsewhere_is_not_brought_back() -> None:
+    project = imported("first", one_row(adjudications=[decision(1)]))
+    eve = Rater.objects.get(project=project, name="Eve")
+    started = withdrawing.start(eve, "asked", by=make_member(project, Role.OWNER), wake=False)
+    ledger.execute(started.run_id or 0)
+    comparison = Comparison.objects.get(project=project)
+    assert (comparison.status, comparison.adjudications.count()) == ("open", 0)
+    report = importing.import_stream(project, io.BytesIO(one_row(adjudications=[decision(-1)])))
+    assert report.first_rejects[0]["field"] == "adjudications[0].adjudicator"
+    assert "took back" in report.first_rejects[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("adjudications", {"adjudications": "Eve"}),
+        ("adjudications[0].adjudicator", {"adjudications": [{"preference": 1, "reason": "x"}]}),
+        ("adjudications[0].reason", {"adjudications": [{"adjudicator": "Eve", "preference": 1}]}),
+        ("adjudications[0].preference", {"adjudications": [{"adjudicator": "Eve", "reason": "x"}]}),
+        ("adjudications[0].preference", {"adjudications": [decision(9)]}),
+        ("adjudications[0].preference", {"adjudications": [decision(3)]}),  # the project has one level
+        ("judgements[0].revised[0].preference", {"judgements": [said(1, 3)]}),
+        ("adjudications[0].decided_at", {"adjudications": [decision(1, decided_at="soon")]}),
+        ("adjudications[0].undone", {"adjudications": [decision(1, undone=True), decision(1)]}),
+        ("by", {"adjudications": [decision(1, by="Eve")]}),
+        ("judgements[0].revised", {"judgements": [said(1) | {"revised": "x"}]}),
+        ("rater", {"judgements": [said(1) | {"revised": [{"rater": "r", "preference": 1}]}]}),
+        ("judgements[0].revised[0].preference", {"judgements": [said(1, 9)]}),
+        ("judgements[0].revised[0].preference", {"judgements": [said(1) | {"revised": [{"seconds": 1}]}]}),
+        ("judgements[0].checks", {"judgements": [said(1) | {"checks": ["x"]}]}),
+        ("judgements[0].checks.Is polite.", {"judgements": [said(1) | {"checks": {"Is polite.": "c"}}]}),
+        ("adjudications", {"completion_a": None, "completion_b": None, "adjudications": [decision(1)],
+                           "completions": [{"id": i, "text": i} for i in "xy"]}),
+    ],
+)  # fmt: skip
+def test_what_no_adjudicator_and_no_rater_could_have_said_is_refused_by_its_field(
+    field: str, fields: dict[str, Any]
+) -> None:
+    project = create_project("first", by=None)
+    Form.objects.filter(project=project).update(levels=1)
+    report = importing.import_stream(project, io.BytesIO(one_row(**fields)))
+    assert (report.rejected, Comparison.objects.count()) == (1, 0)
+    assert report.first_rejects[0]["field"] == field
 
 
 def test_rows_from_before_the_new_fields_keep_the_hash_by_which_an_import_knows_them() -> None:

@@ -242,7 +242,7 @@ def life(comparison: Comparison) -> Life:
         dropped=list(comparison.dropped_rows.select_related("version__dataset").order_by("id")),
         margins=list(comparison.reward_margins.select_related("reward_model").order_by("id")),
         events=_events(comparison, judgements),
-        decisions=list(comparison.adjudications.select_related("by")),
+        decisions=list(comparison.adjudications.select_related("by", "rater")),
         flags=list(comparison.flags.select_related("rater", "resolved_by").order_by("id")),
         comments=list(comparison.comments.select_related("author")),
         alike=alike(comparison),

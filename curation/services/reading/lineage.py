@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.utils.translation import gettext as _
 
 from annotate.models import Adjudication, Comparison, JudgeCall, Judgement, Rater
+from annotate.services.pseudonyms import adjudicator_name, public_name
 from curation.models import (
     DatasetRow,
     DatasetVersion,
@@ -27,7 +28,6 @@ from curation.models import (
     VersionWork,
 )
 from curation.services import budgeting
-from curation.services.material import pseudonym, public_name
 from tiebreak.accounts.models import Project
 
 from .differences import method_of
@@ -154,8 +154,8 @@ class Names(NamedTuple):
     def rater(self, rater: Rater) -> str:
         return public_name(rater, self.project) if self.public else str(rater)
 
-    def adjudicator(self, user: Any) -> str:
-        return pseudonym("adjudicator", user.username, self.project) if self.public and user else str(user)
+    def adjudicator(self, decision: Adjudication) -> str:
+        return adjudicator_name(decision, self.project) if self.public else decision.adjudicator
 
 
 def find(version: DatasetVersion, external_id: str, *, public: bool = False) -> RowPage | None:
@@ -195,7 +195,7 @@ class _Past(NamedTuple):
         )
         return cls(
             list(judgements.order_by("submitted_at", "pk")),
-            list(comparison.adjudications.select_related("by")),
+            list(comparison.adjudications.select_related("by", "rater__user")),
             list(comparison.noise_decisions.select_related("treatment__created_by")),
             list(comparison.routing_decisions.select_related("policy_version")),
         )
@@ -277,7 +277,7 @@ def _since(
             yield Event(judgement.submitted_at, _("%(rater)s judged it") % {"rater": names.rater(judgement.rater)})
     for decision in past.adjudications:
         if decision.created_at > at:
-            told = {"name": names.adjudicator(decision.by), "reason": decision.reason}
+            told = {"name": names.adjudicator(decision), "reason": decision.reason}
             yield Event(decision.created_at, _("%(name)s decided it: %(reason)s") % told)
     for routed in past.routed:
         if routed.created_at > at:
