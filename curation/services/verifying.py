@@ -219,7 +219,8 @@ def _lines_in(files: list[VersionFile]) -> Iterator[str]:
 
 
 def verify_folder(folder: Path, version: DatasetVersion | None = None) -> list[Check]:
-    """Whether an exported folder holds what its manifest says, and, where a version is given, whether it is that one.
+    """Whether an exported folder holds what its manifest says, and, where a version is given, whether it is that one:
+    told first, and where it is not, nothing else is held to the version.
 
     Without a version nothing but the folder is asked. Raises Invalid where there is no manifest to be read.
     """
@@ -231,7 +232,10 @@ def verify_folder(folder: Path, version: DatasetVersion | None = None) -> list[C
             checks.append(
                 Check(path.name, False, "the manifest names no such file: it is of another export, delete it")
             )
-    return checks if version is None else [*checks, *_of_version(manifest, version)]
+    if version is None:
+        return checks
+    whose = _whose(manifest, version)
+    return [whose, *checks, *_of_version(manifest, version)] if whose.holds else [whose, *checks]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -258,9 +262,16 @@ def _in_folder(folder: Path, entry: Mapping[str, Any]) -> Check:
         return Check(name, False, str(error.strerror))
 
 
-def _of_version(manifest: Mapping[str, Any], version: DatasetVersion) -> Iterator[Check]:
+def _whose(manifest: Mapping[str, Any], version: DatasetVersion) -> Check:
     named = f"{manifest.get('dataset')}@{manifest.get('version')}"
-    yield Check("the version", named == str(version), named if named == str(version) else f"{named}, not {version}")
+    if named == str(version):
+        return Check("the version", True, named)
+    found, asked = (f"{sha256[:16]}…" for sha256 in (str(manifest.get("rows_sha256")), version.rows_sha256))
+    told = f"the folder's manifest is of {named} (rows {found}), not of {version} (rows {asked})"
+    return Check("the version", False, told)
+
+
+def _of_version(manifest: Mapping[str, Any], version: DatasetVersion) -> Iterator[Check]:
     for what, key in (("digest of the published rows", "rows_sha256"), ("recipe", "recipe_sha256")):
         yield _same(f"manifest: {what}", str(manifest.get(key)), getattr(version, key))
     yield from (_of_card(str(entry["sha256"]), version) for entry in manifest["files"] if entry["path"] == CARD)

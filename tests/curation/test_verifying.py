@@ -197,6 +197,24 @@ def test_rows_of_another_export_in_a_folder_are_named(version: DatasetVersion, t
     assert [check.what for check in wrong] == ["test.jsonl", "train.jsonl", "validation.jsonl"]
 
 
+def test_a_folder_of_another_version_is_told_as_that_first_and_as_nothing_else(
+    version: DatasetVersion, tmp_path: Path
+) -> None:
+    other = building.start("prefs", version.dataset.project, {"min_annotators": 2}, by=None, wake=False)
+    ledger.execute(other.run_id or 0)
+    other.refresh_from_db()
+    exporting.export_to(other, format="parquet", folder=tmp_path)
+    with pytest.raises(CommandError) as failed:
+        call_command("verify_dataset", "prefs@1", "--folder", str(tmp_path), stdout=StringIO())
+    head, first, *rest = str(failed.value).splitlines()
+    assert head == "Not everything holds."
+    assert first == (
+        f"BROKEN  the version: the folder's manifest is of prefs@2 (rows {other.rows_sha256[:16]}…), "
+        f"not of prefs@1 (rows {version.rows_sha256[:16]}…)"
+    )
+    assert all(line.startswith("holds") for line in rest)
+
+
 def test_a_folder_from_before_a_withdrawal_is_told_as_such(version: DatasetVersion, tmp_path: Path) -> None:
     exporting.export_to(version, format="parquet", folder=tmp_path)
     withdraw(Rater.objects.get(name="r1"))

@@ -24,9 +24,8 @@ class Command(VerbCommand):
         if version is None and folder is None:
             raise CommandError("Name a version, a --folder, or both.", returncode=2)
         found = verbs.ready(versions.named(version)) if version else None
-        checks = verifying.verify(found) if found else []
-        if folder is not None:
-            checks = [*checks, *verifying.verify_folder(folder, found)]
+        checks = verifying.verify_folder(folder, found) if folder else []
+        checks += verifying.verify(found) if found else []
         if not all(check.holds for check in checks):
             raise CommandError("\n".join(["Not everything holds.", *map(_line, checks)]), returncode=1)
         return {"version": version, "holds": True, "checks": [check._asdict() for check in checks]}
