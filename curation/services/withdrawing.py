@@ -75,8 +75,9 @@ class Plan(NamedTuple):
 
 
 def preview(subject: Subject) -> Plan:
-    """What withdrawing it would do now; nothing is altered."""
+    """What withdrawing it would do now; nothing is altered. Raises Conflict where it was withdrawn already."""
     told = _of(subject)
+    _refuse_again(told)
     versions = []
     for version in rewriting.touched(told):
         gone = changed = 0
@@ -135,8 +136,7 @@ def start(subject: Subject, reason: str, *, by: Any, wake: bool = True) -> Withd
     with transaction.atomic():
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         withdrawal = _of(subject)
-        if withdrawal.run is not None and withdrawal.run.status not in (Run.Status.FAILED, Run.Status.CANCELLED):
-            raise Conflict(gettext("This was withdrawn already."), code="withdrawn", run=withdrawal.run_id)
+        _refuse_again(withdrawal)
         withdrawal.reason, withdrawal.by = because, by if getattr(by, "pk", None) else None
         withdrawal.save()
         withdrawal.run = ledger.start(
@@ -146,6 +146,11 @@ def start(subject: Subject, reason: str, *, by: Any, wake: bool = True) -> Withd
         record("withdrawal.started", withdrawal, by=by, project=project, kind=withdrawal.kind)
     withdrawal.refresh_from_db()
     return withdrawal
+
+
+def _refuse_again(withdrawal: Withdrawal) -> None:
+    if withdrawal.run is not None and withdrawal.run.status not in (Run.Status.FAILED, Run.Status.CANCELLED):
+        raise Conflict(gettext("This was withdrawn already."), code="withdrawn", run=withdrawal.run_id)
 
 
 def _reason(given: str) -> str:

@@ -94,6 +94,8 @@ def test_an_old_link_to_a_withdrawn_row_is_told_as_gone(client: Client, version:
     assert client.get("/p/court/datasets/prefs/1/rows/c1/").status_code == 200
     page = client.get(f"/p/court/comparisons/{comparison.pk}/").content.decode()
     assert "Withdraw it with its texts" not in page  # it is gone already
+    again = client.get(f"/p/court/comparisons/{comparison.pk}/withdraw/")
+    assert (again.status_code, "This was withdrawn already." in again.content.decode()) == (409, True)
 
 
 def test_rest_tells_the_plan_and_begins_the_run(project: Project, owner: User, version: DatasetVersion) -> None:

@@ -459,6 +459,16 @@ def test_a_preview_says_what_would_go_and_alters_nothing(project: Project) -> No
     assert withdraw(rater("r1")).result["models_that_saw_it"] == [model.name]
 
 
+def test_what_was_withdrawn_already_has_no_plan(project: Project) -> None:
+    build(project)
+    alone = Comparison.objects.get(external_id="alone")
+    withdrawal = withdrawing.start(alone, "asked", by=None, wake=False)
+    with pytest.raises(Conflict, match="withdrawn already"):
+        withdrawing.preview(alone)
+    Run.objects.filter(pk=withdrawal.run_id).update(status=Run.Status.FAILED, finished_at=timezone.now())
+    assert withdrawing.preview(alone).comparisons == 1, "one that failed may begin again"
+
+
 def test_what_is_being_trained_on_a_version_meanwhile_is_named(project: Project) -> None:
     version = build(project)
     learning = make_run(project, kind="train", status="running", params={"version": version.pk})
