@@ -64,6 +64,7 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
 
     dataset = serializers.CharField(source="dataset.name")
     project = serializers.CharField(source="dataset.project.slug")
+    failed_because = serializers.SerializerMethodField(help_text="why its build failed; null where it has not")
     licence = serializers.CharField(source="dataset.licence")
     splits = serializers.DictField(source="counts", child=serializers.IntegerField())
     undecided = serializers.SerializerMethodField(help_text="{tie or both_bad: rows}: kept, and told as no pair")
@@ -83,10 +84,17 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     class Meta:
         model = DatasetVersion
         fields = (
-            "dataset", "number", "project", "status", "licence", "tags", "parent", "recipe", "recipe_sha256",
-            "rows_sha256", "chain_sha256", "splits", "undecided", "dropped", "changed", "withdrawn", "altered",
-            "statistics", "code_version", "created_at", "columns", "files", "card",
+            "dataset", "number", "project", "status", "failed_because", "licence", "tags", "parent", "recipe",
+            "recipe_sha256", "rows_sha256", "chain_sha256", "splits", "undecided", "dropped", "changed", "withdrawn",
+            "altered", "statistics", "code_version", "created_at", "columns", "files", "card",
         )  # fmt: skip
+
+    def get_failed_because(self, version: DatasetVersion) -> str | None:
+        """Of a refusal its words; of a crash, whose words may quote a row, its kind."""
+        if version.status != DatasetVersion.Status.FAILED or version.run is None:
+            return None
+        error = version.run.error or {"type": version.run.status}
+        return str(error["message"] if "code" in error else error["type"])
 
     def get_undecided(self, version: DatasetVersion) -> dict[str, int]:
         others = version.rows.exclude(verdict=DatasetRow.Verdict.CHOSEN).order_by()

@@ -22,13 +22,14 @@ from curation.exports.files import chain, ndjson_line, rows_digest
 from curation.exports.schema import SPLITS, native
 from curation.models import Dataset, DatasetRow, DatasetVersion, Tombstone, VersionFile, VersionTag, Withdrawal
 from curation.services import exporting, lines, rewriting
-from tests.build import make_comparison, make_judgement, make_member, make_project, make_rater, make_token
+from tests.build import make_comparison, make_judgement, make_member, make_project, make_rater, make_run, make_token
 from tests.curation.exports.rows import message, row, tied
 from tiebreak.accounts.models import Project, User
 from tiebreak.accounts.roles import Role
 from tiebreak.api.throttles import STREAMS
 from tiebreak.core.models import Event
 from tiebreak.runs import store
+from tiebreak.runs.models import Run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage", "fresh_cache")]
 
@@ -238,6 +239,26 @@ def test_a_version_that_is_being_built_says_when_to_ask_again(reader: Client, pr
 def test_a_build_that_failed_is_not_there(reader: Client, project: Project) -> None:
     freeze(project, [a_row("c1")], status="failed")
     assert_problem(reader.get(here() + "rows/"), 404, "version_failed")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ({"type": "Invalid", "code": "invalid", "message": "balance.by: no such key."}, "balance.by: no such key."),
+        ({"type": "IntegrityError", "message": "Failing row contains (...)"}, "IntegrityError"),
+        (None, "cancelled"),
+    ],
+)
+def test_the_manifest_of_a_build_that_failed_says_why(
+    reader: Client, project: Project, error: dict[str, str] | None, told: str
+) -> None:
+    version = freeze(project, [a_row("c1")], status="failed")
+    run = make_run(project, kind="build", status="failed", error=error)
+    Run.objects.filter(pk=run.pk).update(status="failed" if error else "cancelled")
+    DatasetVersion.objects.filter(pk=version.pk).update(run=run)
+    assert reader.get(here()).json()["failed_because"] == told
+    freeze(project, [a_row("c1")])
+    assert reader.get(here(2)).json()["failed_because"] is None
 
 
 def test_the_manifest_tells_columns_chain_parent_and_what_is_no_pair(reader: Client, project: Project) -> None:

@@ -71,6 +71,15 @@ def test_a_pull_brings_every_file_its_card_and_a_manifest_that_verify_believes(
     assert not list((tmp_path / "out").glob(".*")), "parts are left"
 
 
+def test_a_version_that_was_never_built_is_refused_with_the_reason(
+    client: Client, stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"dataset": "chat", "number": 3, "status": "failed", "failed_because": "balance.by: no such key."}
+    monkeypatch.setattr(stand, "manifest", lambda: told)
+    error = refusal("version_failed", client.pull, "chat@3", tmp_path)
+    assert error.message == "chat@3 was never built: balance.by: no such key."
+
+
 def test_a_second_pull_asks_for_the_manifest_alone(client: Client, stand: Stand, tmp_path: Path) -> None:
     client.pull("chat@3", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

@@ -42,9 +42,10 @@ def resolve(wire: Wire, reference: str) -> Version:
         raise
     if manifest.get("status", "ready") != "ready":
         named, status = f"{name}@{manifest['number']}", manifest["status"]
+        never = f"{named} was never built: {manifest.get('failed_because') or 'it failed'}"
         raise ClientError(
-            f"{named} was never built." if status == "failed" else f"{named} is {status}: not ready to be read yet.",
-            code=f"version_{manifest['status']}",
+            never if status == "failed" else f"{named} is {status}: not ready to be read yet.",
+            code=f"version_{status}",
         )
     return Version(name, int(manifest["number"]), manifest)
 
