@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Count, Max
@@ -9,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.models import Criterion, Judge, Rubric
+from curation.exports.following import in_order
 from curation.exports.schema import SCHEMA
 from curation.stats import Estimate
 from tiebreak.core.text import TextError, clean_json
@@ -59,6 +61,11 @@ class ColumnOut(serializers.Serializer[Any]):
     nullable = serializers.BooleanField()
 
 
+class DroppedField(serializers.DictField):
+    def to_representation(self, value: Mapping[str, int]) -> dict[str, int]:
+        return in_order(super().to_representation(value))
+
+
 class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     """Everything that a training job must know of a version before it reads a row."""
 
@@ -68,7 +75,7 @@ class ManifestOut(serializers.ModelSerializer[DatasetVersion]):
     licence = serializers.CharField(source="dataset.licence")
     splits = serializers.DictField(source="counts", child=serializers.IntegerField())
     undecided = serializers.SerializerMethodField(help_text="{tie or both_bad: rows}: kept, and told as no pair")
-    dropped = serializers.DictField(child=serializers.IntegerField())
+    dropped = DroppedField(child=serializers.IntegerField())
     changed = serializers.DictField(child=serializers.IntegerField())
     withdrawn = serializers.SerializerMethodField(help_text="rows that were taken out since, whole")
     altered = serializers.SerializerMethodField(

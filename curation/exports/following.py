@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -144,3 +144,8 @@ def count_dropped(dropped: Iterable[Dropped]) -> dict[str, int]:
     """Candidates dropped by each rule, zeros included."""
     counted = Counter(drop.rule for drop in dropped)
     return {rule: counted[rule] for rule in RULE_NAMES}
+
+
+def in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts by rule in the order of the rules, which no database keeps."""
+    return {rule: counts[rule] for rule in RULE_NAMES if rule in counts} | dict(counts)

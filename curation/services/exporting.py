@@ -19,6 +19,7 @@ import pyarrow as pa
 from annotate.models import Judgement
 from curation.exports import spreadsheet
 from curation.exports.files import wire_line, write_parquet
+from curation.exports.following import in_order
 from curation.exports.formats import (
     FORMATS,
     Cutter,
@@ -270,7 +271,7 @@ def export_to(
             "recipe_sha256": version.recipe_sha256,
             "code_version": version.code_version,
             "splits": version.counts,
-            "dropped": version.dropped,
+            "dropped": in_order(version.dropped),
             "changed": version.changed,
             "left_out": left_out,
             "files": [{**f, "path": Path(f["path"]).name} for f in written],

@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,7 @@ from django.urls import reverse
 from annotate.models import Comparison, Form, Judgement
 from curation import api_urls
 from curation.exports.files import chain, ndjson_line, rows_digest
+from curation.exports.following import RULE_NAMES
 from curation.exports.schema import SPLITS, native
 from curation.models import Dataset, DatasetRow, DatasetVersion, Tombstone, VersionFile, VersionTag, Withdrawal
 from curation.services import exporting, lines, rewriting
@@ -259,6 +261,18 @@ def test_the_manifest_of_a_build_that_failed_says_why(
     assert reader.get(here()).json()["failed_because"] == told
     freeze(project, [a_row("c1")])
     assert reader.get(here(2)).json()["failed_because"] is None
+
+
+def test_the_manifest_tells_what_was_dropped_in_the_order_of_the_rules(
+    reader: Client, project: Project, tmp_path: Path
+) -> None:
+    version = freeze(project, [a_row("c1")], status="building")
+    counts = dict.fromkeys(reversed(RULE_NAMES), 1) | {"an_old_rule": 1}
+    DatasetVersion.objects.filter(pk=version.pk).update(dropped=counts, status="ready")
+    version.refresh_from_db()
+    assert list(reader.get(here()).json()["dropped"]) == [*RULE_NAMES, "an_old_rule"]
+    exporting.export_to(version, format="native", folder=tmp_path)
+    assert list(json.loads((tmp_path / "manifest.json").read_text())["dropped"]) == [*RULE_NAMES, "an_old_rule"]
 
 
 def test_the_manifest_tells_columns_chain_parent_and_what_is_no_pair(reader: Client, project: Project) -> None:
