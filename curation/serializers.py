@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Count, Max
@@ -62,7 +61,7 @@ class ColumnOut(serializers.Serializer[Any]):
 
 
 class DroppedField(serializers.DictField):
-    def to_representation(self, value: Mapping[str, int]) -> dict[str, int]:
+    def to_representation(self, value: dict[str, int]) -> dict[str, int]:
         return in_order(super().to_representation(value))
 
 

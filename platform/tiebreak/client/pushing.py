@@ -97,8 +97,8 @@ def push(
         raise ClientError(f"{where}: {error.strerror or error}.", code="cannot_read") from error
     if not runs:
         raise ClientError(f"{file} holds no rows.", code="no_rows")
-    rejects = {"rejects": str(kept.path) if kept.written else None, "rejects_left_out": kept.left_out}
-    return {"project": project, "runs": runs, **total, **rejects}
+    where_to = str(kept.path) if kept.written else None
+    return {"project": project, "runs": runs, **total, "rejects": where_to, "rejects_left_out": kept.left_out}
 
 
 def taken(figures: Mapping[str, Any]) -> int:
