@@ -328,6 +328,7 @@ class ReachedOut(serializers.Serializer[reach.Reached]):
     version = serializers.CharField(help_text="NAME@NUMBER")
     rows = serializers.IntegerField()
     judgements = serializers.IntegerField()
+    decisions = serializers.IntegerField(help_text="rows that they decided, as an adjudicator")
     of = serializers.IntegerField(help_text="rows of the version")
     share = serializers.FloatField()
     counted = serializers.BooleanField(help_text="while it was built; else told by dates")
@@ -338,8 +339,8 @@ class ReachedOut(serializers.Serializer[reach.Reached]):
 
 
 class OriginsView(Scoped, APIView):
-    """Every version, with the models trained on it, that one rater's judgements went into, or those made under a form,
-    guidelines or a rubric.
+    """Every version, with the models trained on it, that one rater's judgements and decisions went into, or what was
+    said under a form, guidelines or a rubric.
     """
 
     scopes: ClassVar[tuple[str, ...]] = LOOKERS

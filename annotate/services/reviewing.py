@@ -23,7 +23,7 @@ from tiebreak.core.models import Event, record
 from tiebreak.core.text import TextError, clean_text
 from tiebreak.core.transitions import move
 
-from . import commenting, following
+from . import assigning, commenting, following
 
 MAX_REASON_CHARS: Final = 2_000
 Status, Verdict = Comparison.Status, Review.Verdict
@@ -62,6 +62,7 @@ def adjudicate(
         made = Adjudication.objects.create(
             comparison=row, preference=preference, both_bad=both_bad, reason=because, by=by
         )
+        assigning.rater_for(row.project, by)  # followed into versions, and able to take back what they said
         for judgement in corrects:
             _review(judgement, Verdict.CORRECTED, because, by=by, comparison=row)
         was = row.status

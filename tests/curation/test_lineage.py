@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotate.models import Adjudication, Comparison, Form, Judgement, Rater
+from annotate.services import reviewing
 from curation.models import (
     DatasetRow,
     DatasetVersion,
@@ -272,6 +273,19 @@ def test_a_rater_is_followed_into_every_version_and_model(project: Project, form
     assert (reached.version, reached.rows, reached.of, reached.share) == (version, 1, 4, 0.25)
     assert (reached.judgements, reached.counted, list(reached.models)) == (1, True, [model])
     assert reach.of_rater(build.make_rater(project)) == []
+
+
+def test_an_adjudicator_is_followed_into_every_version_of_what_they_decided(project: Project, form: Form) -> None:
+    eve = build.make_member(project, Role.CURATOR, name="eve")
+    for n in range(4):
+        comparison = build.make_comparison(project, f"c{n}")
+        says(comparison, "ann", -1, form=form)
+        if n < 2:
+            reviewing.adjudicate(comparison, 1, False, "seen", by=eve)
+    version = make(project)
+    (reached,) = reach.of_rater(Rater.objects.get(user=eve))
+    assert (reached.version, reached.rows, reached.judgements, reached.decisions) == (version, 2, 0, 2)
+    assert (reached.counted, reach.of_rater(Rater.objects.get(name="ann"))[0].decisions) == (True, 0)
 
 
 def test_a_version_that_counted_nobody_is_followed_by_dates(project: Project) -> None:

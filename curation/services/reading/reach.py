@@ -1,5 +1,5 @@
-"""From the other end: every version, and every model trained on one, that a rater's judgements went into, or those made
-under some form, guidelines or rubric."""
+"""From the other end: every version, and every model trained on one, that a rater's judgements and decisions went into,
+or what was said under some form, guidelines or rubric."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Reached:
     version: DatasetVersion
     rows: int
     judgements: int
+    decisions: int
+    """An adjudicator's."""
     of: int
     """Rows of the version, those without a chosen side too."""
     counted: bool
@@ -65,14 +67,17 @@ class ReachPage:
 
 
 def of_rater(rater: Rater) -> list[Reached]:
-    """The newest version first (five queries)."""
+    """The newest version first (six queries)."""
     found = VersionContribution.objects.filter(rater=rater, version__status=DatasetVersion.Status.READY)
     counted = {row.version_id: (row.rows, row.judgements) for row in found}
-    by_dates = _by_dates(rater)
-    versions = _versions(set(counted) | set(by_dates))
+    by_dates, decided = _by_dates(rater), _decided(rater)
+    found = sorted(_versions({*counted, *by_dates, *decided}), key=lambda v: -v.pk)
+    nothing = (0, 0)
     return [
-        _reached(v, *(counted.get(v.pk) or by_dates[v.pk]), counted=v.pk in counted)
-        for v in sorted(versions, key=lambda v: -v.pk)
+        _reached(
+            v, *(counted.get(v.pk) or by_dates.get(v.pk, nothing)), v.pk not in by_dates, decided.get(v.pk, nothing)
+        )
+        for v in found
     ]
 
 
@@ -81,7 +86,7 @@ def under(project: Project, **what: Any) -> list[Reached]:
     work = VersionWork.objects.filter(version__dataset__project=project, version__status="ready", **what)
     sums = {row["version"]: row for row in _sums(work, "version")}
     versions = sorted(_versions(set(sums)), key=lambda v: -v.pk)
-    return [_reached(v, sums[v.pk]["rows"], sums[v.pk]["judgements"], counted=True) for v in versions]
+    return [_reached(v, sums[v.pk]["rows"], sums[v.pk]["judgements"], True) for v in versions]
 
 
 def page(project: Project) -> ReachPage:
@@ -111,12 +116,17 @@ def _gathered(sums: Sequence[dict[str, Any]], key: str, pk: int, versions: dict[
         if row[key] == pk:
             rows, judgements = mine.get(row["version"], (0, 0))
             mine[row["version"]] = max(rows, row["rows"]), judgements + row["judgements"]
-    return [_reached(versions[v], *mine[v], counted=True) for v in sorted(mine, reverse=True)]
+    return [_reached(versions[v], *mine[v], True) for v in sorted(mine, reverse=True)]
 
 
-def _reached(version: DatasetVersion, rows: int, judgements: int, *, counted: bool) -> Reached:
+def _reached(
+    version: DatasetVersion, rows: int, judgements: int, counted: bool, decided: tuple[int, int] = (0, 0)
+) -> Reached:
+    """`decided` are (rows that a rater decided without judging them, decisions)."""
+    rows += decided[0]
     of = sum(file.rows for file in version.files.all())
-    return Reached(version, min(rows, of) if of else rows, judgements, of, counted, list(version.reward_models.all()))
+    rows = min(rows, of) if of else rows
+    return Reached(version, rows, judgements, decided[1], of, counted, list(version.reward_models.all()))
 
 
 def _versions(ids: set[int]) -> QuerySet[DatasetVersion]:
@@ -149,6 +159,25 @@ def _by_dates(rater: Rater) -> dict[int, tuple[int, int]]:
             return {}
         cursor.execute(_BY_DATES, {"rater": rater.pk, "most": MOST})
         return {version: (rows, judgements) for version, rows, judgements in cursor.fetchall()}
+
+
+_DECIDED: Final = """
+    SELECT r.version_id, count(*) FILTER (WHERE NOT EXISTS (
+        SELECT 1 FROM annotate_judgement AS j WHERE j.comparison_id = a.comparison_id AND j.rater_id = %(rater)s
+    )), count(*)
+    FROM annotate_adjudication AS a
+    JOIN annotate_comparison AS c ON c.id = a.comparison_id AND c.project_id = %(project)s
+    JOIN curation_datasetrow AS r ON r.comparison_id = a.comparison_id AND r.lineage->>'adjudication' = a.id::text
+    JOIN curation_datasetversion AS v ON v.id = r.version_id AND v.status = 'ready'
+    WHERE a.rater_id = %(rater)s OR a.by_id = %(user)s GROUP BY r.version_id
+"""
+
+
+def _decided(rater: Rater) -> dict[int, tuple[int, int]]:
+    """{version: (rows that they decided and did not judge, rows that they decided)}"""
+    with connection.cursor() as cursor:
+        cursor.execute(_DECIDED, {"rater": rater.pk, "user": rater.user_id, "project": rater.project_id})
+        return {version: (rows, decisions) for version, rows, decisions in cursor.fetchall()}
 
 
 def _raters(project: Project) -> list[RaterLine]:
