@@ -85,6 +85,13 @@ class Rater(models.Model):
         default=0, db_default=0, help_text="assignments made; numbers their draws of lots"
     )
     shown_ab = models.PositiveIntegerField(default=0, db_default=0, help_text="of those, how many with a on the left")
+    former = ArrayField(
+        models.CharField(max_length=60),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="of a member who took back what they said: how their pseudonyms are called since",
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -238,10 +238,13 @@ def _raters_in(project: Project, rows: Sequence[Row]) -> dict[RaterKey, Rater]:
     former = {withdrawn_name(project.pk, name): name for name in names}
     found = Rater.objects.filter(project=project, name__in=[*names, *former])
     raters = {(rater.kind, former.get(rater.name, rater.name)): rater for rater in found}
-    if any(PSEUDONYM.fullmatch(name) for name in names):
-        members = Rater.objects.filter(project=project, user__isnull=False).select_related("user")
-        called = {(rater.kind, public_name(rater, project)): rater for rater in members}
-        raters |= {key: rater for key, rater in called.items() if key[1] in names}
+    pseudonyms = {withdrawn_name(project.pk, name): name for name in names if PSEUDONYM.fullmatch(name)}
+    if pseudonyms:
+        here = Rater.objects.filter(project=project)
+        for rater in here.filter(user__isnull=False).select_related("user"):
+            raters |= {(rater.kind, name): rater for name in names & {public_name(rater, project)}}
+        for rater in here.filter(former__overlap=list(pseudonyms)):
+            raters |= {(rater.kind, pseudonyms[alias]): rater for alias in pseudonyms.keys() & {*rater.former}}
     return raters
 
 

@@ -35,6 +35,7 @@ from annotate.models import (
 from annotate.models.raters import withdrawn_name
 from annotate.rendering import image_sources
 from annotate.services import images
+from annotate.services.pseudonyms import pseudonym
 from curation.models import ComparisonVector, Consensus, DroppedRow, NoiseDecision, NoiseScore, RaterSkill
 from tiebreak.accounts.models import Membership, Project
 from tiebreak.accounts.roles import Role
@@ -150,8 +151,23 @@ def erase_rater(rater: Rater) -> None:
             cursor.execute(_UNNAMED, [rater.project_id, rater.user_id, THEIRS])
     Adjudication.objects.of(rater).delete()
     Rater.objects.filter(pk=rater.pk).update(
-        name=alias, user=None, skills=[], languages=[], daily_quota=None, practised_at=None, qualified_at=None
+        name=alias,
+        user=None,
+        former=_former(rater),
+        skills=[],
+        languages=[],
+        daily_quota=None,
+        practised_at=None,
+        qualified_at=None,
     )
+
+
+def _former(rater: Rater) -> list[str]:
+    """What keeps an import from bringing them back under the names that they have in versions and exports."""
+    if rater.user is None:
+        return []
+    names = [pseudonym(role, rater.user.username, rater.project) for role in ("annotator", "adjudicator")]
+    return [withdrawn_name(rater.project_id, name) for name in names]
 
 
 CAUSES: Final = (

@@ -338,6 +338,25 @@ def test_whoever_took_back_what_they_decided_elsewhere_is_not_brought_back() -> 
     assert "took back" in report.first_rejects[0]["message"]
 
 
+def test_an_old_export_does_not_bring_back_a_member_who_took_back_what_they_said() -> None:
+    project = imported("here", one_row() + b"\n" + one_row(id="2"))
+    eve = make_member(project, Role.CURATOR, name="eve")
+    judged, decided = project.comparisons.order_by("external_id")
+    person = Rater.objects.create(project=project, kind="annotator", name="eve", user=eve)
+    make_judgement(judged, person, -1)
+    reviewing.adjudicate(decided, 1, False, "seen", by=eve)
+    old = exported(project)
+    started = withdrawing.start(person, "asked", by=make_member(project, Role.OWNER), wake=False)
+    ledger.execute(started.run_id or 0)
+    gone = exported(project)
+    assert (b"judgements" in old, b"adjudications" in old) == (True, True)
+    assert (b"judgements" in gone, b"adjudications" in gone) == (False, False)
+    report = importing.import_stream(project, io.BytesIO(old))
+    fields = [reject["field"] for reject in report.first_rejects]
+    assert fields == ["judgements[0].rater", "adjudications[0].adjudicator"]
+    assert exported(project) == gone
+
+
 @pytest.mark.parametrize(
     ("field", "fields"),
     [

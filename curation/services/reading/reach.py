@@ -71,14 +71,9 @@ def of_rater(rater: Rater) -> list[Reached]:
     found = VersionContribution.objects.filter(rater=rater, version__status=DatasetVersion.Status.READY)
     counted = {row.version_id: (row.rows, row.judgements) for row in found}
     by_dates, decided = _by_dates(rater), _decided(rater)
-    found = sorted(_versions({*counted, *by_dates, *decided}), key=lambda v: -v.pk)
-    nothing = (0, 0)
-    return [
-        _reached(
-            v, *(counted.get(v.pk) or by_dates.get(v.pk, nothing)), v.pk not in by_dates, decided.get(v.pk, nothing)
-        )
-        for v in found
-    ]
+    versions = sorted(_versions({*counted, *by_dates, *decided}), key=lambda v: -v.pk)
+    judged, nothing = by_dates | counted, (0, 0)
+    return [_reached(v, *judged.get(v.pk, nothing), v.pk not in by_dates, decided.get(v.pk, nothing)) for v in versions]
 
 
 def under(project: Project, **what: Any) -> list[Reached]:
