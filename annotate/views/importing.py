@@ -65,6 +65,7 @@ COLUMNS: Final = {
     "language": gettext_lazy("The language to read, as a tag such as de or pt-BR."),
     "priority": gettext_lazy("0 in its turn, 1 before the others, 2 first."),
     "judgements": gettext_lazy("What raters said elsewhere: a list of {rater, kind, preference, …}."),
+    "adjudications": gettext_lazy("What experts decided elsewhere: a list of {adjudicator, preference, reason, …}."),
 }
 
 
