@@ -1,4 +1,4 @@
-"""Near-duplicates: texts that repeat an earlier one but for a few words, and vectors that point where one does.
+"""Near-duplicates: texts that repeat an earlier one but for a few words.
 
 Texts are sets of shingles, runs of three words. MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman,
 "Mining of Massive Datasets", chapter 3) says which pairs to look at, and the Jaccard similarity of their shingles
@@ -13,20 +13,29 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.exports.contamination import Contamination
+from curation.exports.pairs import (
+    BoolArray,
+    FloatArray,
+    Found,
+    IntArray,
+    Near,
+    distinct,
+    left_of,
+    packed,
+    resolve,
+    right_of,
+)
 from curation.exports.words import HashArray, Reader, Words, fold
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 Shingles = npt.NDArray[np.uint32]
 
-__all__ = ["Contamination", "Near", "NearDuplicates", "Plan", "Sketches", "resolve", "sketch"]
+__all__ = ["Contamination", "Near", "NearDuplicates", "Plan", "Sketches", "find", "sketch"]
 
 SHINGLE: Final = 3
 HASHES: Final = 128
@@ -40,26 +49,7 @@ AT_ONCE: Final = 1 << 17
 """Characters sketched at once, about; a longer text is sketched alone."""
 VERIFIED: Final = 1 << 21
 """Shingles held against each other at once, about."""
-ROUNDS: Final = 8
-"""How often a text whose likes are all left out is held against what they repeat."""
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
-
-
-class Near(NamedTuple):
-    """What n texts repeat."""
-
-    first: IntArray
-    """[n] position of the earlier text that is kept and that it repeats; -1 where it repeats none, and is kept."""
-    similarity: FloatArray
-    """[n] how alike the two are, threshold..1; nan where it repeats none."""
-
-
-class Links(NamedTuple):
-    """Pairs that are as alike as the threshold, left before right, sorted by right."""
-
-    left: IntArray
-    right: IntArray
-    similarity: FloatArray
 
 
 class Plan(NamedTuple):
@@ -132,25 +122,6 @@ class NearDuplicates:
             self._found = find([self._writer.end()], self.plan)
             self._gone()
         return self._found
-
-
-class Found(NamedTuple):
-    """What n texts repeat, and all pairs that showed it."""
-
-    near: Near
-    links: Links
-
-    def clusters(self) -> IntArray:
-        label = np.arange(len(self.near.first))
-        left, right = self.links.left, self.links.right
-        while True:
-            before, least = label.copy(), np.minimum(label[left], label[right])
-            np.minimum.at(label, left, least)
-            np.minimum.at(label, right, least)
-            label = label[label]
-            if (label == before).all():
-                codes: IntArray = np.unique(label, return_inverse=True)[1]
-                return codes
 
 
 class _Writer:
@@ -260,14 +231,14 @@ def pairs_of(keys: HashArray, among: BoolArray) -> HashArray:
     rows = np.flatnonzero(among)
     # Half of the key and the row in one number sort twice as fast as by key; pairs that agree in that half alone fail
     # when they are verified.
-    ordered = _packed(keys[rows] >> np.uint64(32), rows)
+    ordered = packed(keys[rows] >> np.uint64(32), rows)
     ordered.sort()
     key = (ordered >> np.uint64(32)).astype(np.uint32)
     again = np.flatnonzero(key[1:] == key[:-1]) + 1
     fresh = np.arange(len(key))
     fresh[again] = 0
-    first, row = np.maximum.accumulate(fresh)[again], _right(ordered[again])
-    return _distinct(np.concatenate([_packed(_right(ordered[first]), row), _packed(_right(ordered[again - 1]), row)]))
+    first, row = np.maximum.accumulate(fresh)[again], right_of(ordered[again])
+    return distinct(np.concatenate([packed(right_of(ordered[first]), row), packed(right_of(ordered[again - 1]), row)]))
 
 
 def band_pairs(band: int, parts: Sequence[Sketches], plan: Plan, among: BoolArray) -> HashArray:
@@ -292,103 +263,6 @@ def find(
     return resolve(keys_of(parts, plan, -1), sizes > 0, by_band, shelf.alike, plan.threshold)
 
 
-def resolve(
-    whole: HashArray,
-    known: BoolArray,
-    by_band: Callable[[BoolArray], Iterable[HashArray]],
-    alike: Callable[[IntArray, IntArray], FloatArray],
-    threshold: float,
-) -> Found:
-    """Texts equal in ``whole`` are one; of the others those pairs that share a band are held against each other.
-
-    ``known`` [n] says which have anything to compare; ``alike`` gives the similarity of pairs.
-    """
-    same = _packed(*_copies(whole, known))
-    among = known.copy()
-    among[_right(same)] = False
-    looked = np.zeros(0, dtype=np.uint64)
-    for pairs in by_band(among):
-        looked = _distinct(np.concatenate([looked, pairs]))
-    links = _links(
-        np.concatenate([same, looked]), np.concatenate([np.ones(len(same)), _checked(looked, alike)]), threshold
-    )
-    near = _settled(links, len(whole))
-    for _ in range(ROUNDS):
-        further = np.setdiff1d(_further(links, near), looked)
-        if not len(further):
-            break
-        looked = _distinct(np.concatenate([looked, further]))
-        links = _joined(links, _links(further, _checked(further, alike), threshold))
-        near = _settled(links, len(whole))
-    return Found(near, links)
-
-
-def _checked(pairs: HashArray, alike: Callable[[IntArray, IntArray], FloatArray]) -> FloatArray:
-    return alike(_left(pairs), _right(pairs))
-
-
-def _copies(whole: HashArray, known: BoolArray) -> tuple[IntArray, IntArray]:
-    """The first of those that are equal, and each of the others."""
-    rows = np.flatnonzero(known)
-    _, first, code = np.unique(whole[rows], return_index=True, return_inverse=True)
-    original = first[code]
-    others = np.flatnonzero(original != np.arange(len(rows)))
-    return rows[original[others]], rows[others]
-
-
-def _links(pairs: HashArray, similarity: FloatArray, threshold: float) -> Links:
-    enough = similarity >= threshold
-    return _sorted(_left(pairs[enough]), _right(pairs[enough]), similarity[enough])
-
-
-def _joined(links: Links, more: Links) -> Links:
-    return _sorted(*(np.concatenate(columns) for columns in zip(links, more, strict=True)))
-
-
-def _sorted(left: IntArray, right: IntArray, similarity: FloatArray) -> Links:
-    order = np.lexsort([left, right])
-    return Links(left[order], right[order], similarity[order])
-
-
-def _settled(links: Links, n: int) -> Near:
-    """In order: whoever is linked to an earlier one that is kept repeats it, the most alike of them, else is kept."""
-    first, similarity = np.full(n, -1), np.full(n, np.nan)
-    for left, right, value in zip(*(column.tolist() for column in links), strict=True):
-        if first[left] < 0 and not similarity[right] >= value:
-            first[right], similarity[right] = left, value
-    return Near(first, similarity)
-
-
-def _further(links: Links, near: Near) -> HashArray:
-    """What kept texts are linked to repeats others: pairs of those others with them."""
-    beyond = near.first[links.left]
-    open_ = (near.first[links.right] < 0) & (beyond >= 0)
-    return _distinct(_packed(beyond[open_], links.right[open_]))
-
-
-def _distinct(values: HashArray) -> HashArray:
-    """In order, each once; on numbers as many and as different as these, faster than `np.unique`."""
-    ordered = np.sort(values)
-    fresh = np.ones(len(ordered), dtype=bool)
-    fresh[1:] = ordered[1:] != ordered[:-1]
-    return ordered[fresh]
-
-
-def _packed(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> HashArray:
-    pairs = left.astype(np.uint64)
-    pairs <<= np.uint64(32)
-    pairs |= right.astype(np.uint64, copy=False)
-    return pairs
-
-
-def _left(pairs: HashArray) -> IntArray:
-    return (pairs >> np.uint64(32)).astype(np.int64)
-
-
-def _right(pairs: HashArray) -> IntArray:
-    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
-
-
 class _Shelf:
     """The shingles of all parts, read where they are needed."""
 
@@ -408,11 +282,11 @@ class _Shelf:
         n = len(left)
         rows = np.concatenate([left, right])
         # Each text's set, the pairs' left ones before their right ones; then each pair's two sets beside each other.
-        sets = _distinct(_packed(np.repeat(np.arange(2 * n), self.sizes[rows]), self._read(rows)))
+        sets = distinct(packed(np.repeat(np.arange(2 * n), self.sizes[rows]), self._read(rows)))
         text = (sets >> np.uint64(32)).astype(np.int64)
         sizes = np.bincount(text, minlength=2 * n)
-        held = np.sort(_packed(text % max(1, n), sets & np.uint64(0xFFFFFFFF)))
-        both = np.bincount(_left(held[1:][held[1:] == held[:-1]]), minlength=n)
+        held = np.sort(packed(text % max(1, n), sets & np.uint64(0xFFFFFFFF)))
+        both = np.bincount(left_of(held[1:][held[1:] == held[:-1]]), minlength=n)
         share: FloatArray = both / (sizes[:n] + sizes[n:] - both)
         return share
 

@@ -9,6 +9,18 @@ from curation.scale.engine import Dask, Engine, Here
 from curation.scale.fitting import Fitted, dawid_skene
 from curation.scale.partitions import Part, partitions
 from curation.scale.repeating import repeating
+from curation.scale.repeating_vectors import repeating_vectors
 from curation.scale.scoring import curate
 
-__all__ = ["Dask", "Engine", "Fitted", "Here", "Part", "curate", "dawid_skene", "partitions", "repeating"]
+__all__ = [
+    "Dask",
+    "Engine",
+    "Fitted",
+    "Here",
+    "Part",
+    "curate",
+    "dawid_skene",
+    "partitions",
+    "repeating",
+    "repeating_vectors",
+]

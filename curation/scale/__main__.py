@@ -1,6 +1,6 @@
 """`python -m curation.scale FILES... --out FOLDER [--workers N | --scheduler ADDRESS]`: curate a version's Parquet.
 
-`python -m curation.scale near FILES... --out FOLDER` finds what repeats in it.
+`python -m curation.scale near FILES... --out FOLDER` finds what repeats in it; with `--by embedding`, in vectors.
 """
 
 from __future__ import annotations
@@ -8,12 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
-from curation.scale import Dask, Engine, Here, curate, partitions, repeating
+from curation.scale import Dask, Engine, Here, curate, partitions, repeating, repeating_vectors
 from curation.scale.repeating import COLUMNS
+from curation.scale.repeating_vectors import COLUMN
+
+BY: Final[Mapping[str, tuple[Callable[..., Mapping[str, Any]], tuple[str, ...]]]] = {
+    "words": (repeating, ("columns", "words", "against")),
+    "embedding": (repeating_vectors, ("column",)),
+}
+"""What rows are compared by: what does it, and the arguments that only it takes."""
 
 
 @contextmanager
@@ -54,25 +61,38 @@ def _curate(arguments: Sequence[str]) -> Mapping[str, Any]:
 
 def _near(arguments: Sequence[str]) -> Mapping[str, Any]:
     parser = _parser("python -m curation.scale near", "Finds rows that repeat an earlier one, or an evaluation set.")
-    parser.add_argument("--threshold", type=float, default=0.8, help="Jaccard similarity of runs of three words; 0.8")
-    parser.add_argument("--columns", default=",".join(COLUMNS), help=f"with the texts; {','.join(COLUMNS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--words", type=int, default=13, help="in a row that an evaluation set may not share; 13")
+    parser.add_argument("--by", choices=BY, default="words", help="words, or embedding: by vectors; words")
+    unsaid: Any = {"default": argparse.SUPPRESS}
     parser.add_argument(
-        "--against", action="append", default=[], metavar="NAME=FILE", type=_named,
+        "--threshold", type=float, **unsaid, help="Jaccard similarity of runs of three words, 0.8; or cosine, 0.95"
+    )
+    parser.add_argument("--seed", type=int, **unsaid)
+    parser.add_argument("--columns", type=_listed, **unsaid, help=f"with the texts; {','.join(COLUMNS)}")
+    parser.add_argument("--words", type=int, **unsaid, help="in a row that an evaluation set may not share; 13")
+    parser.add_argument(
+        "--against", action="append", metavar="NAME=FILE", type=_named, **unsaid,
         help='an evaluation set: a text a line, or in .jsonl {"text": …}; may be given again',
     )  # fmt: skip
-    given = parser.parse_args(arguments)
-    with engine_of(given.scheduler, given.workers) as engine:
+    parser.add_argument("--column", **unsaid, help=f"with the vectors, lists of floats; {COLUMN}")
+    given = vars(parser.parse_args(arguments))
+    find, own = BY[given["by"]]
+    for by, (_, names) in BY.items():
+        if odd := [name for name in names if name in given and by != given["by"]]:
+            parser.error(f"argument --{odd[0]}: only with --by {by}")
+    told = {name: given[name] for name in ("threshold", "seed", *own) if name in given}
+    if "against" in told:
+        told["against"] = dict(told["against"])
+    with engine_of(given["scheduler"], given["workers"]) as engine:
         try:
-            return repeating(
-                partitions(given.files, rows=given.rows), given.out, engine, columns=given.columns.split(","),
-                threshold=given.threshold, seed=given.seed, against=dict(given.against), words=given.words,
-            )  # fmt: skip
+            return find(partitions(given["files"], rows=given["rows"]), given["out"], engine, **told)
         except ValueError as error:
             parser.error(": ".join(map(str, error.args)))
         except OSError as error:
             parser.error(str(error))
+
+
+def _listed(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _named(text: str) -> tuple[str, str]:

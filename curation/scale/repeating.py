@@ -8,6 +8,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.exports.contamination import Contamination, Overlap
-from curation.exports.near import BoolArray, Found, Plan, Sketches, band_pairs, find, sketch
+from curation.exports.near import Plan, Sketches, band_pairs, find, sketch
+from curation.exports.pairs import BoolArray, Found
 from curation.exports.words import HashArray
 from curation.scale.engine import Engine
 from curation.scale.partitions import Part, read
@@ -50,30 +52,45 @@ def repeating(
     as must the files; sketches are kept in it meanwhile, some 8 bytes a band and 4 a word. Returns counts. Raises
     ValueError for what is no threshold, no column, or no text.
     """
-    plan, folder = Plan.of(threshold, seed), Path(out) / SKETCHES
+    plan = Plan.of(threshold, seed)
     sets: Sets = tuple((name, str(path)) for name, path in sorted((against or {}).items()))
     _check(parts, columns, sets)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        names = [f"{number:05d}" for number in range(len(parts))]
-        sketches = engine.bring(engine.each(_sketched, parts, names, told=(plan, str(folder), tuple(columns))))
+    names = names_of(parts)
+    with sketches_in(out) as folder:
+        sketches = engine.bring(engine.each(_sketched, parts, names, told=(plan, folder, tuple(columns))))
 
         def by_band(among: BoolArray) -> list[HashArray]:
             bands = engine.each(band_pairs, range(plan.bands), told=(sketches, plan, among))
             return engine.bring(bands)
 
         found = find(sketches, plan, by_band)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    files = [str(Path(out) / f"near-{name}.parquet") for name in names]
-    tables = _tables(parts, sketches, found, engine)
-    told = engine.bring(engine.each(_written, parts, tables, files, told=(tuple(columns), sets, words)))
+    tables = tables_of(parts, [each.n for each in sketches], found, engine)
+    told = engine.bring(engine.each(_written, parts, tables, files_in(out, names), told=(tuple(columns), sets, words)))
     return {
         "rows": sum(part.n for part in sketches),
         "partitions": len(parts),
         "repeating": int((found.near.first >= 0).sum()),
         "contaminated": dict(sum(told, Counter(dict.fromkeys((name for name, _ in sets), 0)))),
     }
+
+
+@contextmanager
+def sketches_in(out: Path | str) -> Iterator[str]:
+    """A folder for what workers leave each other, gone afterwards."""
+    folder = Path(out) / SKETCHES
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def names_of(parts: Sequence[Part]) -> list[str]:
+    return [f"{number:05d}" for number in range(len(parts))]
+
+
+def files_in(out: Path | str, names: Sequence[str]) -> list[str]:
+    return [str(Path(out) / f"near-{name}.parquet") for name in names]
 
 
 def _check(parts: Sequence[Part], columns: Sequence[str], sets: Sets) -> None:
@@ -86,9 +103,9 @@ def _check(parts: Sequence[Part], columns: Sequence[str], sets: Sets) -> None:
                 raise ValueError("columns", f"some of {', '.join(names)}, as {path} has", column)
 
 
-def _tables(parts: Sequence[Part], sketches: Sequence[Sketches], found: Found, engine: Engine) -> list[pa.Table]:
-    """For each partition what its rows repeat, by id, how alike they are, and their cluster."""
-    begins = np.cumsum([0, *(each.n for each in sketches)])
+def tables_of(parts: Sequence[Part], rows: Sequence[int], found: Found, engine: Engine) -> list[pa.Table]:
+    """For each partition, of so many rows, what its rows repeat, by id, how alike they are, and their cluster."""
+    begins = np.cumsum([0, *rows])
     first, clusters = found.near.first, found.clusters()
     wanted = np.unique(first[first >= 0])
     by_part = [wanted[(wanted >= a) & (wanted < b)] for a, b in pairwise(begins)]
@@ -115,7 +132,7 @@ def _sketched(part: Part, name: str, plan: Plan, folder: str, columns: Sequence[
 
 
 def _ids(part: Part, places: Sequence[int]) -> list[str]:
-    return _id_column(part).take(pa.array(places, pa.int64())).to_pylist() if places else []
+    return id_column(part).take(pa.array(places, pa.int64())).to_pylist() if places else []
 
 
 def _written(part: Part, table: pa.Table, file: str, columns: Sequence[str], sets: Sets, words: int) -> Counter[str]:
@@ -124,12 +141,12 @@ def _written(part: Part, table: pa.Table, file: str, columns: Sequence[str], set
     for rows in _batches(part, columns):
         found += index.of_rows(rows)
     causes = pa.array([each and each.cause for each in found], pa.string())
-    told = table.add_column(0, "id", _id_column(part)).append_column("contaminated", causes)
+    told = table.add_column(0, "id", id_column(part)).append_column("contaminated", causes)
     pq.write_table(told, file, compression="zstd")
     return Counter(each.name for each in found if each)
 
 
-def _id_column(part: Part) -> pa.Array:
+def id_column(part: Part) -> pa.Array:
     """The rows' ids; where the file has none, its name and their number in it."""
     file = pq.ParquetFile(part.path)
     if "id" in file.schema_arrow.names:

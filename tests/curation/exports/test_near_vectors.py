@@ -116,3 +116,29 @@ def test_a_threshold_that_is_no_cosine_is_refused(threshold: float) -> None:
 def test_bands_are_shared_by_99_of_100_pairs_at_the_threshold(threshold: float) -> None:
     agree = 1 - np.arccos(threshold) / np.pi
     assert 1 - (1 - agree ** Projections.of(threshold).bits) ** BANDS >= 0.99
+
+
+def test_a_vector_is_looked_at_again_while_what_it_is_near_repeats_another() -> None:
+    # 1 is near 0, 2 near 1 alone, 3 near 2: 1 and 3 repeat what is kept, 2 does not.
+    pairs = near_vectors.packed(np.array([2, 0, 1]), np.array([3, 1, 2]))
+    assert near_vectors._repeating(pairs, 5).tolist() == [False, True, False, True, False]
+
+
+def test_signs_are_the_same_however_vectors_are_cut_into_blocks() -> None:
+    vectors = np.random.default_rng(5).standard_normal((300, 384)).astype(np.float16)
+    projections = Projections.of(0.95)
+    one_by_one = np.concatenate([projections.keys(vectors[i : i + 1]) for i in range(len(vectors))])
+    assert (projections.keys(vectors) == one_by_one).all()
+
+
+@pytest.mark.parametrize("threshold", [0.8, 0.9, 0.95, 1.0])
+def test_signs_hardly_ever_rule_out_a_pair_at_the_threshold(threshold: float) -> None:
+    rng, projections = np.random.default_rng(6), Projections.of(threshold)
+    vectors = rng.standard_normal((500, 64))
+    away = rng.standard_normal((500, 64))
+    away -= (away * vectors).sum(axis=1, keepdims=True) / (vectors**2).sum(axis=1, keepdims=True) * vectors
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True) / np.linalg.norm(away, axis=1, keepdims=True)
+    turned = threshold * vectors + np.sqrt(1 - threshold**2) * away * lengths
+    a, b = (projections.keys(each.astype(np.float16))[:, : near_vectors.PROBED] for each in (vectors, turned))
+    # Of 500 pairs, 3 standard deviations leave out less than one on average.
+    assert (np.bitwise_count(a ^ b).sum(axis=1) > projections.apart).sum() <= 4

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import pytest
 from curation.exports.contamination import Contamination
 from curation.exports.files import write_parquet
 from curation.exports.near import NearDuplicates
-from curation.scale import Dask, Engine, Here, partitions, repeating
+from curation.scale import Engine, Here, partitions, repeating
 from curation.scale.__main__ import main
 from tests.curation.exports.rows import message, row
 
@@ -57,20 +55,6 @@ def benchmark(tmp_path: Path) -> Path:
     path = tmp_path / "benchmark.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in BENCHMARK))
     return path
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Engine]:
-    from distributed import Client, LocalCluster
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own sockets, when the workers go
-        with (
-            LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
-            Client(local) as client,
-        ):
-            assert len(client.scheduler_info()["workers"]) == 2
-            yield Dask(client)
 
 
 def quoting(rows: list[dict[str, Any]]) -> int:

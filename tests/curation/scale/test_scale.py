@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import pytest
 from curation.exports.files import write_parquet
 from curation.noise import consensus_entropy
 from curation.routing import Item, extract
-from curation.scale import Dask, Engine, Here, curate, dawid_skene, partitions
+from curation.scale import Engine, Here, curate, dawid_skene, partitions
 from curation.stats import Aggregate, Reading, Votes
 from curation.stats import dawid_skene as in_one
 from tests.curation.exports.rows import message, row, vote
@@ -64,20 +62,6 @@ def one(rows: list[dict[str, Any]]) -> Aggregate:
         if v["preference"] is not None
     ]
     return in_one(Votes.from_rows(readings))
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Engine]:
-    from distributed import Client, LocalCluster
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own sockets, when the workers go
-        with (
-            LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
-            Client(local) as client,
-        ):
-            assert len(client.scheduler_info()["workers"]) == 2
-            yield Dask(client)
 
 
 def same(files: list[Path], one: Aggregate, engine: Engine, *, rows: int) -> None:
