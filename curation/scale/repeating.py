@@ -113,15 +113,18 @@ def tables_of(parts: Sequence[Part], rows: Sequence[int], found: Found, engine: 
         engine.each(_ids, parts, [(of - a).tolist() for of, a in zip(by_part, begins[:-1], strict=True)])
     )
     names = pa.array([name for some in ids for name in some], pa.string())
-    places = pa.array(np.searchsorted(wanted, first), mask=first < 0)
-    whole = pa.table(
-        {
-            "repeats": names.take(places),
-            "similarity": pa.array(found.near.similarity, from_pandas=True),
-            "cluster": clusters,
-        }
-    )
-    return [whole.slice(a, b - a).combine_chunks() for a, b in pairwise(begins)]
+    places, similarity = np.searchsorted(wanted, first), found.near.similarity
+    # Each from its own part of the arrays: a slice of one table would travel with all of it.
+    return [
+        pa.table(
+            {
+                "repeats": names.take(pa.array(places[a:b], mask=first[a:b] < 0)),
+                "similarity": pa.array(similarity[a:b], from_pandas=True),
+                "cluster": clusters[a:b],
+            }
+        )
+        for a, b in pairwise(begins)
+    ]
 
 
 # What is done with one partition, where it is.
