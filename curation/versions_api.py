@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate.models import Judgement, Rater
-from annotate.services.pseudonyms import public_name
+from annotate.services.pseudonyms import names_of, public_name
 from tiebreak.accounts.models import ApiToken, Project, Scope
 from tiebreak.accounts.roles import Can
 from tiebreak.api.idempotency import idempotent
@@ -364,7 +364,7 @@ class OriginsView(Scoped, APIView):
         ((key, value),) = given.items()
         if key == "rater":
             raters = Rater.objects.filter(project=project).select_related("user")
-            called = [rater for rater in raters if value in (rater.name, public_name(rater, project))]
+            called = [rater for rater in raters if value in names_of(rater, project)]
             reached = [each for rater in called for each in reach.of_rater(rater)]
         else:
             if not re.fullmatch("[0-9]{1,9}", value):

@@ -46,6 +46,7 @@ class WithdrawalOut(serializers.ModelSerializer[Withdrawal]):
 
 class PlanOut(serializers.Serializer[dict[str, Any]]):
     judgements = serializers.IntegerField(help_text="that count no more")
+    decisions = serializers.IntegerField(help_text="of an adjudicator, that stand no more")
     comparisons = serializers.IntegerField()
     sharing_the_prompt = serializers.IntegerField(help_text="other comparisons: the prompt stays theirs")
     versions = serializers.DictField(child=serializers.DictField(child=serializers.IntegerField()))

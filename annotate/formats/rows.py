@@ -31,7 +31,7 @@ SAID_FIELDS: Final = (
     "probability_b", "unparsed_because", "ratings", "confidence", "checks", "evidence",
 )  # fmt: skip
 JUDGEMENT_FIELDS: Final = ("rater", "kind", *SAID_FIELDS, "simulated", "revised")
-ADJUDICATION_FIELDS: Final = ("adjudicator", "preference", "both_bad", "reason", "decided_at", "undone")
+ADJUDICATION_FIELDS: Final = ("adjudicator", "preference", "both_bad", "reason", "decided_at", "undone", "simulated")
 MET_BY: Final = ("a", "b", "both", "neither")
 ROLES: Final = ("system", "user", "assistant", "tool")
 LEVELS: Final = 3
@@ -143,6 +143,7 @@ class Adjudication:
     reason: str
     decided_at: datetime | None = None
     undone: bool = False
+    simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -562,6 +563,7 @@ def _adjudication(value: Any, field: str) -> Adjudication:
         name(value.get("reason"), f"{field}.reason", most=BECAUSE_CHARS),
         moment(value.get("decided_at"), f"{field}.decided_at"),
         _flag(value.get("undone"), f"{field}.undone"),
+        _flag(value.get("simulated"), f"{field}.simulated"),
     )
 
 
@@ -596,6 +598,7 @@ def _levels(value: Any, field: str, *, most: int) -> dict[str, int]:
         return {}
     if not isinstance(value, Mapping):
         raise RowError(field, f"expected an object of numbers, got {_kind(value)}")
+    value = _known(value)
     for key, level in value.items():
         if isinstance(level, bool) or not isinstance(level, int) or not 1 <= level <= most:
             raise RowError(f"{field}.{key:.60}", f"expected an integer from 1 to {most}, got {level!r:.60}")
@@ -609,7 +612,7 @@ def _ratings(value: Any, field: str) -> dict[str, dict[str, int]]:
     if not isinstance(value, Mapping):
         raise RowError(field, f"expected an object of ratings, got {_kind(value)}")
     rated = {name(key, f"{field} (a key)"): _levels(entry, f"{field}.{key}", most=MOST_RATING)
-             for key, entry in value.items()}  # fmt: skip
+             for key, entry in _known(value).items()}  # fmt: skip
     for key, entry in rated.items():
         if set(entry) != {"a", "b"}:
             raise RowError(f"{field}.{key}", f"expected a and b, got {', '.join(entry) or 'nothing'}")
@@ -622,10 +625,16 @@ def _checks(value: Any, field: str) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise RowError(field, f"expected an object of who meets which criterion, got {_kind(value)}")
-    for key, met_by in value.items():
+    known = _known(value)
+    for key, met_by in known.items():
         if met_by not in MET_BY:
             raise RowError(f"{field}.{key:.60}", f"expected one of {', '.join(MET_BY)}, got {met_by!r:.60}")
-    return {name(key, f"{field} (a key)", most=CRITERION_CHARS): met_by for key, met_by in value.items()}
+    return {name(key, f"{field} (a key)", most=CRITERION_CHARS): met_by for key, met_by in known.items()}
+
+
+def _known(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is null: a column of Parquet has every key of all its rows."""
+    return {key: entry for key, entry in value.items() if entry is not None}
 
 
 def _span(value: Any, field: str) -> dict[str, Any]:

@@ -26,6 +26,16 @@ def adjudicator_name(decision: Adjudication, project: Project) -> str:
     return pseudonym("adjudicator", decision.by.username, project) if decision.by else ""
 
 
+def names_of(rater: Rater, project: Project) -> list[str]:
+    """All that a rater is called, in the project and outside."""
+    return [rater.name, *(pseudonyms_of(rater.user.username, project) if rater.user else ())]
+
+
+def pseudonyms_of(username: str, project: Project) -> list[str]:
+    """All that somebody with an account may be called."""
+    return [pseudonym(role, username, project) for role in ("annotator", "adjudicator")]
+
+
 def pseudonym(role: str, username: str, project: Project) -> str:
     """The same for one person in one project, whatever they do there."""
     digest = hashlib.sha256(f"{project.slug}/{username}".encode()).hexdigest()

@@ -14,12 +14,12 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import BooleanField, F, Func, Max, TextField, Value
+from django.db.models import BooleanField, F, Func, TextField, Value
 from django.utils import timezone
 
 from annotate import formats
 from annotate.formats import Row, RowError
-from annotate.models import Adjudication, Assignment, Comparison, Completion, Form, Judgement, Prompt, Rater
+from annotate.models import Assignment, Comparison, Completion, Form, Judgement, Prompt, Rater
 from annotate.models.assignments import Order
 from annotate.models.raters import WITHDRAWN_NAME, withdrawn_name
 from tiebreak.accounts.models import Project
@@ -27,19 +27,16 @@ from tiebreak.runs.models import Run
 
 from . import lanes
 from .copying import Encoded, insert
+from .deciding import Decisions, RaterKey
 from .lanes import Asks
 from .projects import current_form
-from .pseudonyms import PSEUDONYM, adjudicator_name, public_name
+from .pseudonyms import PSEUDONYM, names_of
 from .rubrics import criteria_of, in_words
 
 UPDATED: Final = (
     "prompt", "completion_a", "completion_b", "group", "reference", "context", "metadata", "gold", "gold_because",
     "content_sha256", "lane", "priority", "overlap", "import_run", "updated_at",
 )  # fmt: skip
-
-Status = Comparison.Status
-
-RaterKey = tuple[str, str]  # kind, name
 
 
 @dataclass
@@ -89,7 +86,7 @@ def write(project: Project, rows: Sequence[Row], *, run: Run | None = None) -> W
     written.unchanged = len(rows) - len(changed)
     old = _lock(project, [row for _, row in changed if row.id in known])
     judged = set(Judgement.objects.filter(comparison__in=old.values()).values_list("comparison_id", flat=True))
-    stored = _Stored(project, old.values())
+    stored = _Stored(project, [comparison.pk for comparison in old.values()])
     raters = _raters_in(project, [row for _, row in changed])
     numbers = lanes.numbers_of(project, (_asks(row) for _, row in changed))
     taken: list[Row] = []
@@ -154,7 +151,8 @@ def _store(
     written.updated += len(changed)
     ids |= {key: comparison.pk for key, comparison in old.items()}
     _judge([(ids[row.id], s) for row in rows for s in said[row.id]], now, written)
-    _decide([(ids[row.id], row) for row in rows if row.adjudications], raters, stored, now)
+    decided = [(ids[row.id], row) for row in rows if row.adjudications]
+    stored.decided.store(decided, raters, now, run.pk if run else None)
 
 
 # Looking
@@ -175,14 +173,10 @@ def _lock(project: Project, rows: Sequence[Row]) -> dict[str, Comparison]:
 class _Stored:
     """What raters and adjudicators have said of comparisons that a batch may change."""
 
-    def __init__(self, project: Project, comparisons: Iterable[Comparison]) -> None:
-        ids = [comparison.pk for comparison in comparisons]
-        said = Judgement.objects.current().filter(comparison__in=ids) if ids else []
+    def __init__(self, project: Project, comparisons: Sequence[int]) -> None:
+        said = Judgement.objects.current().filter(comparison__in=comparisons) if comparisons else []
         self.said = {(j.comparison_id, j.rater_id, j.repeat): j for j in said}
-        self.decided: dict[int, list[Adjudication]] = {}
-        decisions = Adjudication.objects.filter(comparison__in=ids).select_related("by", "rater__user").order_by("id")
-        for decision in decisions if ids else ():
-            self.decided.setdefault(decision.comparison_id, []).append(decision)
+        self.decided = Decisions(project, comparisons)
         self.project = project
 
     @cached_property
@@ -208,26 +202,6 @@ class _Stored:
     def in_words(self, judgement: Judgement) -> dict[str, str]:
         return in_words(judgement, self.criteria) if judgement.checks else {}
 
-    def has(self, comparison: int, told: formats.Adjudication) -> bool:
-        return any(self._decided(each, told) for each in self.decided.get(comparison, ()))
-
-    def _decided(self, old: Adjudication, told: formats.Adjudication) -> bool:
-        kept = (adjudicator_name(old, self.project), old.preference, old.both_bad, old.reason)
-        timed = told.decided_at is None or told.decided_at == old.created_at
-        return timed and kept == (told.adjudicator, told.preference, told.both_bad, told.reason)
-
-    def decided_here(self, comparison: int) -> bool:
-        """Whether somebody with an account here decided it."""
-        return any(each.by_id for each in self.decided.get(comparison, ()))
-
-    def tells_of(self, comparison: int, told: Sequence[formats.Adjudication]) -> bool:
-        """Whether the file tells what was decided here, and nothing else."""
-        decisions = self.decided.get(comparison, [])
-        stands = bool(decisions) and decisions[-1].current
-        return (
-            len(decisions) == len(told) and all(map(self._decided, decisions, told)) and stands == (not told[-1].undone)
-        )
-
 
 def _raters_in(project: Project, rows: Sequence[Row]) -> dict[RaterKey, Rater]:
     """By kind and name; whoever took back what they said, by the name that they had; members by their pseudonym too."""
@@ -242,9 +216,11 @@ def _raters_in(project: Project, rows: Sequence[Row]) -> dict[RaterKey, Rater]:
     if pseudonyms:
         here = Rater.objects.filter(project=project)
         for rater in here.filter(user__isnull=False).select_related("user"):
-            raters |= {(rater.kind, name): rater for name in names & {public_name(rater, project)}}
+            for name in names.intersection(names_of(rater, project)):
+                raters.setdefault((rater.kind, name), rater)
         for rater in here.filter(former__overlap=list(pseudonyms)):
-            raters |= {(rater.kind, pseudonyms[alias]): rater for alias in pseudonyms.keys() & {*rater.former}}
+            for alias in pseudonyms.keys() & {*rater.former}:
+                raters.setdefault((rater.kind, pseudonyms[alias]), rater)
     return raters
 
 
@@ -261,11 +237,12 @@ def _refusal(
                 continue
             who = "a member who answers here" if rater.user_id else "a judge that runs here"
             return RowError(f"judgements[{n}].rater", f"expected another name: {judgement.rater!r} is {who}")
-    if error := _not_decided(row, old, raters, stored):
+    if row.adjudications and (error := stored.decided.refusal(row, old, raters)):
         return error
     if old is not None and not old.content_sha256:
         return RowError("id", f"{row.id!r} was withdrawn, and its texts were erased: leave it out")
-    if old is None or (old.pk not in judged and not old.seats_taken):
+    decided = old is not None and old.pk in stored.decided.stored
+    if old is None or not (old.pk in judged or old.seats_taken or decided):
         return None
     texts = (
         ("prompt", old.prompt.sha256, row.prompt.sha256),
@@ -274,28 +251,9 @@ def _refusal(
     )
     for name, before, after in texts:
         if before != after:
-            why = "it is judged already" if old.pk in judged else "an annotator has it before them"
+            held = "it is decided already" if decided else "an annotator has it before them"
+            why = "it is judged already" if old.pk in judged else held
             return RowError(name, f"expected the text that is stored, since {why}; give the new text a new id")
-    return None
-
-
-def _not_decided(
-    row: Row, old: Comparison | None, raters: Mapping[RaterKey, Rater], stored: _Stored
-) -> RowError | None:
-    """Why its decisions cannot be stored. One that was made here is not undone by a file."""
-    if old is not None and row.adjudications:
-        if stored.tells_of(old.pk, row.adjudications):
-            return None
-        if stored.decided_here(old.pk):
-            return RowError("adjudications", "expected none: it was decided here; leave them out")
-    for n, decision in enumerate(row.adjudications):
-        rater = raters.get(("annotator", decision.adjudicator))
-        if rater and WITHDRAWN_NAME.fullmatch(rater.name):
-            why = f"{decision.adjudicator!r} took back what they said: leave it out"
-            return RowError(f"adjudications[{n}].adjudicator", why)
-        if rater and rater.user_id:
-            why = f"expected another name: {decision.adjudicator!r} is a member who answers here"
-            return RowError(f"adjudications[{n}].adjudicator", why)
     return None
 
 
@@ -333,6 +291,7 @@ def _create_raters(project: Project, rows: Iterable[Row], known: Mapping[RaterKe
     wanted = {(judgement.kind, judgement.rater) for row in rows for judgement in row.judgements}
     wanted |= {("annotator", decision.adjudicator) for row in rows for decision in row.adjudications}
     simulated = {(said.kind, said.rater) for row in rows for said in row.judgements if said.simulated}
+    simulated |= {("annotator", told.adjudicator) for row in rows for told in row.adjudications if told.simulated}
     new = [
         Rater(project=project, kind=kind, name=name, simulated=(kind, name) in simulated)
         for kind, name in sorted(wanted - set(known))
@@ -511,39 +470,3 @@ def _judgements(
             "submitted_at": told.submitted_at or now,
         }
         yield told, made
-
-
-# Decisions
-
-
-def _decide(rows: Sequence[tuple[int, Row]], raters: Mapping[RaterKey, int], stored: _Stored, now: datetime) -> None:
-    """Store decisions beside the ids of their comparisons. The last of a row stands: its comparison is settled."""
-    rows = [(pk, row) for pk, row in rows if not stored.tells_of(pk, row.adjudications)]
-    if not rows:
-        return
-    ids = [pk for pk, _ in rows]
-    Adjudication.objects.filter(comparison__in=ids, current=True).update(current=False)
-    fresh = [(pk, told) for pk, row in rows for told in row.adjudications if not stored.has(pk, told)]
-    insert(
-        Adjudication,
-        [
-            {
-                "comparison_id": pk,
-                "rater_id": raters["annotator", told.adjudicator],
-                "by_id": None,
-                "current": False,
-                "preference": told.preference,
-                "both_bad": told.both_bad,
-                "reason": told.reason,
-                "created_at": told.decided_at or now,
-            }
-            for pk, told in fresh
-        ],
-    )
-    standing = [pk for pk, row in rows if not row.adjudications[-1].undone]
-    last = Adjudication.objects.filter(comparison__in=standing).order_by().values("comparison").annotate(last=Max("pk"))
-    Adjudication.objects.filter(pk__in=last.values("last")).update(current=True)
-    undone = {pk for pk in ids if any(each.current for each in stored.decided.get(pk, ()))} - set(standing)
-    waiting = Comparison.objects.filter(pk__in=standing, status__in=[Status.OPEN, Status.DISPUTED])
-    waiting.update(status=Status.SETTLED)
-    Comparison.objects.filter(pk__in=undone, status=Status.SETTLED).update(status=Status.OPEN)

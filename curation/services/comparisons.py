@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def write(project: Project, path: Path) -> dict[str, Any]:
             f"{path}: {error.strerror or error}; nothing is half-written.", code="cannot_write"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
     return {"project": project.slug, "rows": rows, "sha256": digest.hexdigest(), "file": str(path)}
 
 
@@ -139,6 +141,7 @@ def _decided(comparison: Comparison, project: Project) -> list[dict[str, Any]]:
         {"adjudicator": adjudicator_name(each, project), "preference": each.preference, "reason": each.reason}
         | {"decided_at": _moment(each.created_at)}
         | _there({"both_bad": each.both_bad, "undone": each is decisions[-1] and not each.current})
+        | _there({"simulated": each.rater is not None and each.rater.simulated})
         for each in decisions
     ]
 
@@ -159,7 +162,7 @@ def _judgement(judgement: Judgement, criteria: Mapping[str, str]) -> dict[str, A
         "aspects": judgement.aspects,
         "ratings": judgement.ratings,
         "confidence": judgement.confidence,
-        "checks": in_words(judgement, criteria),
+        "checks": dict(sorted(in_words(judgement, criteria).items())),
         "evidence": judgement.evidence,
         "reasons": judgement.reasons,
         "justification": judgement.justification,

@@ -35,7 +35,7 @@ from annotate.models import (
 from annotate.models.raters import withdrawn_name
 from annotate.rendering import image_sources
 from annotate.services import images
-from annotate.services.pseudonyms import pseudonym
+from annotate.services.pseudonyms import pseudonyms_of
 from curation.models import ComparisonVector, Consensus, DroppedRow, NoiseDecision, NoiseScore, RaterSkill
 from tiebreak.accounts.models import Membership, Project
 from tiebreak.accounts.roles import Role
@@ -76,6 +76,7 @@ def silence_rater(rater: Rater) -> list[int]:
     adjudicator.
     """
     now = timezone.now()
+    Project.objects.select_for_update(no_key=True).get(pk=rater.project_id)  # as imports do: they take turns
     Rater.objects.select_for_update().get(pk=rater.pk)
     Rater.objects.filter(pk=rater.pk, paused_at=None).update(paused_at=now)
     Rater.objects.filter(pk=rater.pk).update(paused_because=GONE)
@@ -103,6 +104,8 @@ def silence_rater(rater: Rater) -> list[int]:
 def _silence_decisions(rater: Rater) -> list[int]:
     """Returns the comparisons whose decision stood."""
     theirs = Adjudication.objects.of(rater)
+    of_theirs = Comparison.objects.filter(pk__in=theirs.values("comparison")).order_by("id")
+    list(of_theirs.select_for_update(no_key=True).values_list("pk"))  # before the decisions, as whoever decides does
     decided = list(theirs.filter(current=True).values_list("comparison_id", flat=True))
     theirs.update(current=False, reason=GONE)
     return decided
@@ -165,9 +168,8 @@ def erase_rater(rater: Rater) -> None:
 def _former(rater: Rater) -> list[str]:
     """What keeps an import from bringing them back under the names that they have in versions and exports."""
     if rater.user is None:
-        return []
-    names = [pseudonym(role, rater.user.username, rater.project) for role in ("annotator", "adjudicator")]
-    return [withdrawn_name(rater.project_id, name) for name in names]
+        return rater.former
+    return [withdrawn_name(rater.project_id, name) for name in pseudonyms_of(rater.user.username, rater.project)]
 
 
 CAUSES: Final = (

@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from annotate.models import Comparison, Judgement, Rater
+from annotate.models import Adjudication, Comparison, Judgement, Rater
 from curation.models import DatasetVersion, RewardModel, Withdrawal
 from tiebreak.accounts.models import Project
 from tiebreak.accounts.roles import Can
@@ -54,6 +54,8 @@ class Plan(NamedTuple):
 
     judgements: int
     """That count no more."""
+    decisions: int
+    """Of an adjudicator, that stand no more."""
     comparisons: int
     """That lose them; or one, that goes."""
     sharing: int
@@ -65,6 +67,7 @@ class Plan(NamedTuple):
     def told(self) -> dict[str, Any]:
         return {
             "judgements": self.judgements,
+            "decisions": self.decisions,
             "comparisons": self.comparisons,
             "sharing_the_prompt": self.sharing,
             "versions": {
@@ -86,13 +89,14 @@ def preview(subject: Subject) -> Plan:
             gone, changed = gone + lost, changed + len(some) - lost
         if gone or changed:
             versions.append(Touched(version, changed, gone))
-    said = _said(subject)
+    said, decided = _said(subject), _decided(subject)
     sharing = 0
     if isinstance(subject, Comparison):
         sharing = Comparison.objects.filter(prompt=subject.prompt_id).exclude(pk=subject.pk).count()
     return Plan(
         judgements=said.count(),
-        comparisons=said.order_by().values("comparison").distinct().count() if isinstance(subject, Rater) else 1,
+        decisions=decided.count(),
+        comparisons=_comparisons(said, decided) if isinstance(subject, Rater) else 1,
         sharing=sharing,
         versions=versions,
         models=_models([t.version.pk for t in versions]),
@@ -111,6 +115,16 @@ def _said(subject: Subject) -> Any:
     if isinstance(subject, Rater):
         return Judgement.objects.current().filter(rater=subject)
     return Judgement.objects.current().filter(comparison=subject)
+
+
+def _decided(subject: Subject) -> QuerySet[Adjudication]:
+    """Decisions that stand."""
+    theirs = Adjudication.objects.of(subject) if isinstance(subject, Rater) else subject.adjudications.all()
+    return theirs.filter(current=True)
+
+
+def _comparisons(*said: QuerySet[Any]) -> int:
+    return len(set().union(*(each.order_by().values_list("comparison", flat=True) for each in said)))
 
 
 def _models(versions: Iterable[int]) -> list[RewardModel]:

@@ -18,7 +18,7 @@ NAME = "up_and_down"
 STORY = """
 from django.core.management import call_command
 from django.utils import timezone
-from annotate.models import Assignment
+from annotate.models import Adjudication, Assignment, Rater
 from annotate.services import assigning
 from tests.build import make_comparison, make_member, make_project
 call_command("migrate", verbosity=0)
@@ -29,6 +29,11 @@ rater = assigning.rater_for(project, make_member(project))
 assert assigning.next_assignment(rater, now=timezone.now()) and assigning.fetch_ahead(rater, now=timezone.now())
 again = {"status": "submitted", "purpose": "repeat", "repeat": 1, "order": "ab"}
 Assignment.objects.create(comparison=comparison, rater=rater, **again)
+eve = make_member(project, "adjudicator")
+Adjudication.objects.create(comparison=comparison, preference=1, reason="seen", by=eve)
+call_command("migrate", "annotate", "0010", verbosity=0)
+call_command("migrate", verbosity=0)
+assert Rater.objects.get(project=project, user=eve).name == eve.username
 call_command("migrate", "curation", "0003", verbosity=0)
 call_command("migrate", "annotate", "0002", verbosity=0)
 call_command("migrate", verbosity=0)

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
 from annotate.models import Adjudication, Comparison, Form, Judgement, Rater
-from annotate.services import importing, reviewing
+from annotate.services import assigning, importing, reviewing
 from annotate.services.projects import create_project
-from curation.models import DatasetRow
-from curation.services import building, comparisons, withdrawing
+from annotate.services.pseudonyms import pseudonym
+from curation.models import Consensus, DatasetRow
+from curation.services import building, comparisons, live, verbs, withdrawing
 from tests.build import (
     make_comparison,
     make_judge,
@@ -61,7 +63,7 @@ RICH: dict[str, Any] = {
             "reasons": ["wrong", "rude"], "justification": " kept as it is \n",
             "ratings": {"tone": {"a": 1, "b": 5}}, "confidence": {"overall": 3},
             "evidence": [{"side": "b", "exact": "日本", "start": 0, "end": 2}],
-            "checks": {"Says two.": "both", "Is polite.": "b"},
+            "checks": {"Says two, and says it in words.": "both", "Is polite.": "b", "Is it?": "a"},
             "revised": [
                 {"preference": 3, "order": "ba", "submitted_at": "2026-03-01T11:58:00+02:00", "justification": "first"},
                 {"preference": None, "both_bad": True, "submitted_at": "2026-03-01T11:59:00+02:00"},
@@ -74,7 +76,7 @@ RICH: dict[str, Any] = {
     ],
     "adjudications": [
         {"adjudicator": "Eve", "preference": 1, "reason": "b is right", "decided_at": "2026-03-02T10:00:00Z"},
-        {"adjudicator": "Ann", "preference": None, "both_bad": True, "reason": "neither", "undone": True},
+        {"adjudicator": "Max", "preference": None, "both_bad": True, "reason": "neither", "undone": True},
     ],
 }  # fmt: skip
 MANY = {
@@ -317,6 +319,96 @@ def test_an_imported_decision_settles_and_what_undoes_it_opens_again() -> None:
     assert comparison.adjudications.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("stored", "told", "expected", "stands"),
+    [
+        ("a", "ab", "ab", True),
+        ("b", "ab", "b", True),  # what came before what is stored is not asked for again
+        ("ab", "aba", "aba", True),
+        ("ab", "a", "ab", True),  # a file from before
+        ("ab", "ba", "aba", True),
+        ("ab", "c", "abc", True),
+        ("ab-", "a", "ab", False),  # undone, and not of this file
+        ("ab-", "ab", "ab", False),
+        ("ab-", "abc", "abc", True),
+        ("ab", "ab-", "ab", False),
+        ("ab", "abc-", "abc", False),
+    ],
+)
+def test_decisions_that_follow_on_the_stored_ones_are_added(
+    stored: str, told: str, expected: str, stands: bool
+) -> None:
+    def row(letters: str) -> bytes:
+        made = [decision(1, reason=letter) for letter in letters.rstrip("-")]
+        if letters.endswith("-"):
+            made[-1]["undone"] = True
+        return one_row(adjudications=made, metadata={"told": letters})
+
+    project = imported("first", row(stored))
+    assert importing.import_stream(project, io.BytesIO(row(told))).rejected == 0
+    comparison = project.comparisons.get()
+    found = list(comparison.adjudications.order_by("id"))
+    assert "".join(each.reason for each in found) == expected
+    assert [each.current for each in found] == [False] * (len(found) - 1) + [stands]
+    assert comparison.status == ("settled" if stands else "open")
+
+
+def test_a_feed_does_not_undo_a_reopening_and_follows_on_what_was_decided_here() -> None:
+    """A decision made or reopened here stays; what the file tells beside it goes in."""
+    eve = [decision(1)]
+    project = imported("first", one_row(adjudications=eve))
+    curator = make_member(project, Role.CURATOR, name="cur")
+    comparison = project.comparisons.get()
+    reviewing.reopen(comparison, by=curator)
+    importing.import_stream(project, io.BytesIO(one_row(adjudications=eve, judgements=[said(1)])))
+    comparison.refresh_from_db()
+    assert (comparison.status, comparison.judgements.count()) == ("open", 1)
+    reviewing.adjudicate(comparison, -1, False, "mine", by=curator)
+    report = importing.import_stream(project, io.BytesIO(one_row(adjudications=eve, metadata={"n": 2})))
+    comparison.refresh_from_db()
+    assert (report.rejected, comparison.metadata) == (0, {"n": 2})
+    assert comparison.adjudications.get(current=True).by == curator
+
+
+def test_the_consensus_follows_an_imported_decision() -> None:
+    project = imported("first", b"".join(one_row(id=str(n), judgements=[said(-1)]) + b"\n" for n in range(6)))
+    live.follow(timezone.now())  # from here on
+    verbs.run_here("aggregate", project, {"method": "majority"})
+    row = one_row(id="0", judgements=[said(-1)], adjudications=[decision(1)])
+    importing.import_stream(project, io.BytesIO(row))
+    live.follow(timezone.now())
+    assert Consensus.objects.get(comparison__external_id="0").p_b == 1
+    row = one_row(id="0", judgements=[said(-1)], adjudications=[decision(1, undone=True)])
+    importing.import_stream(project, io.BytesIO(row))
+    live.follow(timezone.now())
+    assert Consensus.objects.get(comparison__external_id="0").p_b < 0.5
+
+
+def test_the_text_of_a_decided_comparison_stays() -> None:
+    project = imported("first", one_row(adjudications=[decision(1)]))
+    report = importing.import_stream(project, io.BytesIO(one_row(prompt="other", adjudications=[decision(1)])))
+    assert [reject["field"] for reject in report.first_rejects] == ["prompt"]
+
+
+@pytest.mark.parametrize("name", ["cur", "pseudonym"])
+def test_a_file_does_not_speak_for_an_adjudicator_of_the_project(name: str) -> None:
+    project = imported("first", one_row())
+    make_member(project, Role.CURATOR, name="cur")
+    called = pseudonym("adjudicator", "cur", project) if name == "pseudonym" else name
+    row = one_row(id="new", adjudications=[decision(1, adjudicator=called)])
+    (reject,) = importing.import_stream(project, io.BytesIO(row)).first_rejects
+    assert reject["field"] == "adjudications[0].adjudicator"
+
+
+def test_an_imported_rater_stays_apart_from_the_member_of_that_name_who_comes_later() -> None:
+    """A project that moved to another server under its name: there its raters are imported ones."""
+    name = pseudonym("annotator", "ada", Project(slug="first"))
+    row = {"rater": name, "kind": "annotator", "preference": 1}
+    project = imported("first", one_row(judgements=[row]))
+    assigning.rater_for(project, make_member(project, Role.ANNOTATOR, name="ada"))
+    assert not importing.import_stream(project, io.BytesIO(one_row(judgements=[row], metadata={"n": 2}))).rejected
+
+
 def test_a_file_does_not_undo_what_was_decided_here() -> None:
     project = imported("first", one_row())
     comparison = Comparison.objects.get(project=project)
@@ -329,6 +421,8 @@ def test_a_file_does_not_undo_what_was_decided_here() -> None:
 def test_whoever_took_back_what_they_decided_elsewhere_is_not_brought_back() -> None:
     project = imported("first", one_row(adjudications=[decision(1)]))
     eve = Rater.objects.get(project=project, name="Eve")
+    plan = withdrawing.preview(eve)
+    assert (plan.judgements, plan.decisions, plan.comparisons) == (0, 1, 1)
     started = withdrawing.start(eve, "asked", by=make_member(project, Role.OWNER), wake=False)
     ledger.execute(started.run_id or 0)
     comparison = Comparison.objects.get(project=project)

@@ -449,6 +449,7 @@ def test_a_preview_says_what_would_go_and_alters_nothing(project: Project) -> No
     plan = withdrawing.preview(rater("r1"))
     assert plan.told() == {
         "judgements": 7,
+        "decisions": 0,
         "comparisons": 7,
         "sharing_the_prompt": 0,
         "versions": {"prefs@1": {"rows_that_lose_votes": 6, "rows_that_go": 1}},
