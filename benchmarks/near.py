@@ -1,10 +1,10 @@
 """Near-duplicates: rows a second, memory, recall and precision by pair, on made-up texts with planted near-duplicates.
 
 The reference is datasketch (MinHash of as many hash functions, LSH at the same threshold) on the first of the same
-texts, in the same process; rensa is told beside it where it is installed. Recall counts planted pairs whose words make
-them as alike as the threshold, each looked up by its own two texts; precision is measured by counting shared runs of
-words again, in Python's own sets. Memory is what this process needs beyond a run of a tenth of the rows, when that
-has warmed it up. Seconds are of the CPU, of one core.
+texts, in the same process; rensa, whose hashes are used here, is told beside it with an index of its own. Recall counts
+planted pairs whose words make them as alike as the threshold, each looked up by its own two texts; precision is
+measured by counting shared runs of words again, in Python's own sets. Memory is what this process needs beyond a run of
+a tenth of the rows, when that has warmed it up. Seconds are of the CPU, of one core.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Near-duplicates: texts that repeat an earlier one but for a few words.
 
 Texts are sets of shingles, runs of three words. MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman,
-"Mining of Massive Datasets", chapter 3) says which pairs to look at, and the Jaccard similarity of their shingles
-decides. Sketches lie in files, so that memory holds some numbers a text, however long the texts are; what finds the
-pairs reads them by band, and does not ask who wrote them: one process, or the workers of a cluster.
+"Mining of Massive Datasets", chapter 3) says which pairs to look at, by rensa's hashes, and the Jaccard similarity of
+their shingles decides. Sketches lie in files, so that memory holds some numbers a text, however long the texts are;
+what finds the pairs reads them by band, and does not ask who wrote them: one process, or the workers of a cluster.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rensa import RMinHash  # type: ignore[import-untyped]
 
 from curation.exports.contamination import Contamination
 from curation.exports.pairs import (
@@ -67,12 +68,6 @@ class Plan(NamedTuple):
             raise ValueError("threshold", "a similarity above 0, 1 at most", threshold)
         rows = max(r for r in range(1, MOST_ROWS + 1) if r == 1 or _found(threshold, HASHES // r, r) >= RECALL)
         return cls(threshold, HASHES // rows, rows, seed)
-
-    def functions(self) -> tuple[Shingles, Shingles]:
-        """Factors (odd) and shifts [bands * rows] of hash functions modulo 2^32."""
-        rng = np.random.default_rng(self.seed)
-        drawn = rng.integers(0, 1 << 32, (2, self.bands * self.rows), dtype=np.uint32)
-        return drawn[0] | np.uint32(1), drawn[1]
 
 
 def _found(similarity: float, bands: int, rows: int) -> float:
@@ -129,7 +124,6 @@ class _Writer:
 
     def __init__(self, plan: Plan, folder: str, name: str) -> None:
         self.plan, self.at, self.n = plan, Sketches(folder, name, 0), 0
-        self.factors, self.shifts = plan.functions()
         self.reader = Reader()
         self.held: list[bytes] = []
         self.bytes = 0
@@ -177,16 +171,16 @@ class _Writer:
 
     def _bands(self, shingles: Shingles, sizes: IntArray) -> HashArray:
         """[bands, m] a number for the smallest hashes of each band; 0 for a text without words."""
-        keys = np.zeros((self.plan.bands, len(sizes)), dtype=np.uint64)
-        some = np.flatnonzero(sizes)
-        if not len(some):
-            return keys
-        starts = (np.cumsum(sizes) - sizes)[some]
-        for i, (factor, shift) in enumerate(zip(self.factors, self.shifts, strict=True)):
-            band = i // self.plan.rows
-            least = np.minimum.reduceat(shingles * factor + shift, starts).astype(np.uint64)
-            keys[band, some] = (keys[band, some] + least + np.uint64(1)) * _MIX
-            keys[band, some] ^= keys[band, some] >> np.uint64(29)
+        plan, some = self.plan, np.flatnonzero(sizes)
+        keys = np.zeros((plan.bands, len(sizes)), dtype=np.uint64)
+        ends = np.concatenate([[0], np.cumsum(sizes[some])]).astype(np.uint64)
+        digests = RMinHash.digest_matrix_from_flat_token_hashes(
+            shingles.astype(np.uint64), ends, plan.bands * plan.rows, plan.seed
+        )
+        least = np.array(digests.to_rows(), dtype=np.uint64).reshape(-1, plan.bands, plan.rows)
+        for row in range(plan.rows):
+            keys[:, some] = (keys[:, some] + least[:, :, row].T + np.uint64(1)) * _MIX
+            keys[:, some] ^= keys[:, some] >> np.uint64(29)
         return keys
 
     def _write(self) -> None:
