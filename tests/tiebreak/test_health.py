@@ -27,8 +27,8 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from tests.build import make_judge, make_project, make_token, make_user
-from tiebreak.accounts.models import Membership, User
+from tests.build import make_judge, make_member, make_project, make_token, make_user
+from tiebreak.accounts.models import ApiToken, Membership, User
 from tiebreak.core.supervise import Supervisor
 from tiebreak.runs import health, ledger
 
@@ -244,6 +244,39 @@ def test_create_user_refuses_and_makes_nothing(
     with pytest.raises((CommandError, ValueError), match=re.escape(words)):
         create_user(*arguments)
     assert not User.objects.exists()
+
+
+def create_token(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("create_token", *arguments, stdout=out)
+    return out.getvalue().strip()
+
+
+def test_create_token_prints_what_rest_takes_and_nothing_else(client: Client) -> None:
+    make_member(make_project("chat"), "curator", name="ada")
+    secret = create_token("ada", "--scope", "train", "--scope", "export", "--project", "chat")
+    told = client.get("/api/v1/token/", headers={"Authorization": f"Bearer {secret}"}).json()
+    assert (told["user"], told["scopes"], told["project"]) == ("ada", ["export", "train"], "chat")
+    assert json.loads(create_token("ada", "--scope", "train", "--days", "1", "--json"))["project"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["eve", "--scope", "train"], "create_user"),
+        (["ada"], "--scope"),
+        (["ada", "--scope", "everything"], "everything"),
+        (["ada", "--scope", "train", "--days", "0"], "days: expected 1 to"),
+        (["ada", "--scope", "train", "--project", "nothing"], "nothing"),
+        (["ada", "--scope", "train", "--project", "other"], "member"),
+    ],
+)
+def test_create_token_refuses_and_makes_nothing(arguments: list[str], words: str) -> None:
+    make_member(make_project("chat"), name="ada")
+    make_project("other")
+    with pytest.raises(CommandError, match=re.escape(words)):
+        create_token(*arguments)
+    assert not ApiToken.objects.exists()
 
 
 # --- up ---------------------------------------------------------------------------------------------------------------
