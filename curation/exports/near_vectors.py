@@ -41,6 +41,10 @@ Keys = npt.NDArray[np.uint32]
 
 EXACT: Final = 20_000
 """Vectors that are held all against all."""
+LOW: Final = 0.9
+"""A threshold up to which vectors share so many bands that these find less than all against all, and hardly sooner,"""
+EXACT_LOW: Final = 100_000
+"""of so many vectors."""
 BANDS: Final = 64
 BITS: Final = 31
 """At most so many projections a band."""
@@ -190,8 +194,9 @@ def _close(files: Sequence[BinaryIO]) -> None:
 class NearVectors:
     """Vectors, told in order; then which point where an earlier one does: with a cosine of ``threshold`` or more.
 
-    They are kept in halves on disk, and some 100 bytes of memory a vector are needed. Exact up to `EXACT` vectors;
-    beyond, a pair may be missed where a great many vectors are alike, though not as much as the threshold.
+    They are kept in halves on disk, and some 100 bytes of memory a vector are needed. Exact up to `EXACT` vectors,
+    `EXACT_LOW` at a low threshold; beyond, a pair may be missed where a great many vectors are alike, though not as
+    much as the threshold.
     """
 
     def __init__(self, threshold: float, seed: int = 0) -> None:
@@ -235,7 +240,8 @@ def find(parts: Sequence[Shelved], projections: Projections, by_band: ByBand | N
     def here(bands: Sequence[int], among: BoolArray) -> Iterator[HashArray]:
         return (band_pairs(band, parts, projections, among) for band in bands)
 
-    candidates = shelf.one_by_one if len(shelf) <= EXACT else partial(_rounds, by_band or here)
+    most = EXACT_LOW if projections.threshold <= LOW else EXACT
+    candidates = shelf.one_by_one if len(shelf) <= most else partial(_rounds, by_band or here)
     known = np.ones(len(shelf), dtype=bool)
     return shelf.spread(resolve(shelf.whole(), known, candidates, shelf.cosine, projections.threshold))
 

@@ -81,17 +81,21 @@ def test_what_is_near_only_what_is_left_out_stays() -> None:
     assert find(turned).first.tolist() == [-1, 0, -1, -1]
 
 
-def test_few_vectors_say_what_the_definition_says(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("threshold", "exact"), [(0.95, 200), (0.9, 0)])  # low ones are held so where many are
+def test_few_vectors_say_what_the_definition_says(
+    threshold: float, exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(near_vectors, "BLOCK", 8 * 32)  # several blocks of 32
+    monkeypatch.setattr(near_vectors, "EXACT", exact)
     vectors = np.random.default_rng(4).standard_normal((200, 3))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     first: list[int] = []
     for i in range(len(vectors)):
         kept = [(vectors[i] @ vectors[j], j) for j in range(i) if first[j] < 0]
         best = max(kept, default=(0.0, -1))
-        first.append(best[1] if best[0] >= 0.95 else -1)
+        first.append(best[1] if best[0] >= threshold else -1)
     assert sum(j >= 0 for j in first) > 100
-    assert find(list(vectors)).first.tolist() == first
+    assert find(list(vectors), threshold).first.tolist() == first
 
 
 @pytest.mark.parametrize("vectors", [[], [None], [[0.0, 0.0]], [[1.0, 0.0]]])
