@@ -8,10 +8,7 @@ withdrawn comparisons stay behind.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,7 @@ from annotate.services.pseudonyms import adjudicator_name, public_name
 from annotate.services.rubrics import criteria_of, in_words
 from curation.exports.files import ndjson_line
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Unavailable
+from tiebreak.runs.store import whole_file
 
 CHUNK = 500
 
@@ -58,26 +55,12 @@ def lines(project: Project, *, skip: int = 0) -> Iterator[bytes]:
 
 def write(project: Project, path: Path) -> dict[str, Any]:
     """All lines into a file, which appears under its name only when complete. Raises Unavailable where it cannot."""
-    digest, rows = hashlib.sha256(), 0
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            for line in lines(project):
-                digest.update(line)
-                file.write(line)
-                rows += 1
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise Unavailable(
-            f"{path}: {error.strerror or error}; nothing is half-written.", code="cannot_write"
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-    return {"project": project.slug, "rows": rows, "sha256": digest.hexdigest(), "file": str(path)}
+    rows = 0
+    with whole_file(path) as file:
+        for line in lines(project):
+            file.write(line)
+            rows += 1
+    return {"project": project.slug, "rows": rows, "sha256": file.digest.hexdigest(), "file": str(path)}
 
 
 def _row(comparison: Comparison, lane: Lane | None, project: Project, criteria: Mapping[str, str]) -> dict[str, Any]:

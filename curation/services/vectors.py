@@ -4,9 +4,7 @@ now.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +20,8 @@ from annotate.models import Comparison
 from curation.exports.recipe import Recipe
 from curation.models import ComparisonVector, DatasetVersion, Encoder, PromptVector
 from tiebreak.accounts.models import Project
-from tiebreak.core.errors import Invalid, Unavailable
-from tiebreak.runs.store import Hashing
+from tiebreak.core.errors import Invalid
+from tiebreak.runs.store import whole_file
 
 from . import loading
 from .retrieving import encoder_of
@@ -77,27 +75,13 @@ def write(version: DatasetVersion, path: Path, *, of: str = "row") -> dict[str, 
     """
     encoder = _encoder(version.dataset.project, "version")
     schema = pa.schema({"id": pa.string(), "vector": pa.list_(pa.float16(), encoder.dimension)})
-    part, rows, missing = path.with_name(f".{path.name}.part"), 0, 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            hashing = Hashing(file)
-            with pq.ParquetWriter(hashing, schema, compression="zstd") as writer:
-                for table in _tables(version, encoder, of, schema):
-                    writer.write_table(table)
-                    rows, missing = rows + len(table), missing + table["vector"].null_count
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise Unavailable(
-            f"{path}: {error.strerror or error}; nothing is half-written.", code="cannot_write"
-        ) from error
-    finally:
-        with suppress(OSError):  # a folder that could not be made has no part either
-            part.unlink(missing_ok=True)
+    rows = missing = 0
+    with whole_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for table in _tables(version, encoder, of, schema):
+            writer.write_table(table)
+            rows, missing = rows + len(table), missing + table["vector"].null_count
     told = {"version": str(version), "of": of, "encoder": encoder.spec, "dimension": encoder.dimension, "rows": rows}
-    return told | {"without_vector": missing, "sha256": hashing.digest.hexdigest(), "file": str(path)}
+    return told | {"without_vector": missing, "sha256": file.digest.hexdigest(), "file": str(path)}
 
 
 def _tables(version: DatasetVersion, encoder: Encoder, of: str, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -75,6 +75,29 @@ class Hashing:
 
     def seekable(self) -> bool:
         return False
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Hashing]:
+    """A file of somebody's own, hashed as it is written, which appears under its name only when complete.
+
+    Its folder is made. Raises Unavailable where it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            yield Hashing(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise Unavailable(
+            f"{path}: {error.strerror or error}; nothing is half-written.", code="cannot_write"
+        ) from error
+    finally:
+        with suppress(OSError):  # there is none any more, or its folder could not be made
+            part.unlink()
 
 
 class Incoming:
