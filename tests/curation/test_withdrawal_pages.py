@@ -6,6 +6,7 @@ import pytest
 from django.test import Client, TestCase
 
 from annotate.models import Comparison, Rater
+from annotate.services import reviewing
 from curation.models import DatasetVersion, Withdrawal
 from curation.services import building, withdrawing
 from tests.build import make_comparison, make_judgements, make_member, make_model, make_project, make_token
@@ -53,6 +54,16 @@ def finish(withdrawal: Withdrawal) -> None:
         run = ledger.execute(withdrawal.run_id or 0)
     assert run is not None
     assert run.status == "succeeded"
+
+
+def test_the_page_counts_what_an_adjudicator_decided(client: Client, project: Project) -> None:
+    eve = make_member(project, Role.ADJUDICATOR, name="eve")
+    reviewing.adjudicate(Comparison.objects.get(external_id="alone"), 1, False, "seen", by=eve)
+    page = client.get(f"/p/court/raters/{Rater.objects.get(user=eve).pk}/withdraw/").content.decode()
+    assert "<dt>Decisions</dt><dd>1</dd>" in page
+    assert (
+        "Decisions" not in client.get(f"/p/court/raters/{Rater.objects.get(name='r1').pk}/withdraw/").content.decode()
+    )
 
 
 def test_the_page_says_what_would_go_before_it_is_done(client: Client, version: DatasetVersion) -> None:
